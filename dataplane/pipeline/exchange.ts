@@ -1,0 +1,130 @@
+/**
+ * One request and its response on their way through the pipeline. What a stage sees is the same for HTTP/1.1 and HTTP/2;
+ * what differs is behind `downstream`.
+ */
+import type { CompiledRule } from './chain.ts';
+import type { Headers } from './headers.ts';
+
+/** Body length of a message: a byte count, or one of these. */
+export const LENGTH_UNKNOWN = -1;
+export const NO_BODY = -2;
+
+/** Called once the bytes handed over are no longer needed, so that a pooled buffer can be given back. */
+export type Release = (() => void) | null;
+
+/** Where body bytes go. A false answer means: stop until `onDrain` of the source is called. */
+export interface BodySink {
+  /** `chunk` is valid until `release` is called; with a null release only during this call (copy what must wait). */
+  onData(chunk: Uint8Array, release: Release): boolean;
+  onEnd(trailers: Headers | null): void;
+  /** The source broke before its end. */
+  onAbort(reason: string): void;
+}
+
+/** What a listener (HTTP/1.1, HTTP/2) provides for one exchange. */
+export interface Downstream {
+  /** Bytes of request body announced: a count, LENGTH_UNKNOWN (chunked, HTTP/2 without length) or NO_BODY. */
+  readonly requestLength: number;
+  /** Starts the request body's flow into `sink`; at most once an exchange. A body nobody reads is discarded or the connection closed. */
+  readBody(sink: BodySink): void;
+  pauseBody(): void;
+  resumeBody(): void;
+  /** 1xx, any number before the head. */
+  writeInformational(status: number, headers: Headers): void;
+  /** The final head. `length` as above; the transport chooses its framing. May be held back until the first body bytes of the same tick. */
+  writeHead(status: number, headers: Headers, length: number): void;
+  /** False: stop until `onDrain` is called. */
+  write(chunk: Uint8Array, release: Release): boolean;
+  end(trailers: Headers | null): void;
+  /** Breaks the response so that the client can't take it for complete (RST, or a close before the end). */
+  abort(): void;
+  /** Set by whoever writes the response body. */
+  onDrain: (() => void) | null;
+  /** Set by whoever works on the exchange: the client went away before the response ended. */
+  onClose: (() => void) | null;
+  /** RFC 9110 section 7.8: takes both directions as raw bytes after a 101 (or a CONNECT's 200). Null where the transport can't. */
+  readonly tunnel: ((status: number, headers: Headers, peer: TunnelPeer) => void) | null;
+}
+
+/** The other end of an upgraded connection. */
+export interface TunnelPeer {
+  /** Bytes the upstream had sent beyond its head. */
+  readonly first: Uint8Array | null;
+  readonly socket: import('node:net').Socket;
+}
+
+/** A final answer made by the gateway itself. */
+export interface Answer {
+  status: number;
+  headers: Headers;
+  body: Uint8Array | string | null;
+  /** Stable code for log and metric (`no-route`, `upstream-timeout`, …); empty for an answer that is not an error. */
+  code: string;
+}
+
+export class Exchange {
+  // The request, set by the listener. `path` is what matching and forwarding both use, without query.
+  readonly method: string;
+  readonly path: string;
+  /** Raw query without `?`; undefined where there was none. */
+  readonly query: string | undefined;
+  /** Lower-case host without port: what routes match. */
+  readonly host: string;
+  /** The Host field or :authority as it came. */
+  readonly authority: string;
+  readonly scheme: 'http' | 'https';
+  readonly protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2';
+  readonly headers: Headers;
+  /** From trusted hops only; the peer's address otherwise. */
+  readonly clientAddress: string;
+  readonly downstream: Downstream;
+  /** performance.now() when the first byte of the head was read. */
+  readonly startedAtMs: number;
+
+  requestId = '';
+  /** Set by routing. */
+  rule: CompiledRule | null = null;
+  /** The prefix or exact path that matched, for prefix rewrites. */
+  matchedPrefix = '';
+  /** Response head as received from the backend or made by an answer; response stages edit it in place. */
+  status = 0;
+  responseHeaders: Headers | null = null;
+  /** Stable reason code, empty when all went well. */
+  code = '';
+  /** `<namespace>/<name>` of the backend and `address:port` of the endpoint, for log and metrics. */
+  backend = '';
+  endpoint = '';
+  /** ms from sending the request upstream to its response head; -1 when nothing was sent. */
+  upstreamMs = -1;
+  bytesIn = 0;
+  bytesOut = 0;
+  /** Per-stage state, made only by stages that need it. */
+  locals: Map<string, unknown> | null = null;
+  finished = false;
+
+  constructor(
+    method: string,
+    path: string,
+    query: string | undefined,
+    host: string,
+    authority: string,
+    scheme: 'http' | 'https',
+    protocol: 'HTTP/1.0' | 'HTTP/1.1' | 'HTTP/2',
+    headers: Headers,
+    clientAddress: string,
+    downstream: Downstream,
+    startedAtMs: number,
+  ) {
+    this.method = method;
+    this.path = path;
+    this.query = query;
+    this.host = host;
+    this.authority = authority;
+    this.scheme = scheme;
+    this.protocol = protocol;
+    this.headers = headers;
+    this.clientAddress = clientAddress;
+    this.downstream = downstream;
+    this.startedAtMs = startedAtMs;
+  }
+}

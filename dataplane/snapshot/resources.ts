@@ -1,0 +1,210 @@
+/**
+ * The contract: every kind of resource a snapshot can hold. The data plane owns this language; the controller writes it.
+ *
+ * A resource is keyed by `id` (identity of the object it came from, never a list index) and hashed over its canonical
+ * JSON. Resources refer to each other by id. Durations are integer milliseconds, sizes are bytes.
+ */
+import { z } from 'zod';
+
+/** Raised whenever a data plane of the version before could misread a snapshot. Negotiated in the hello. */
+export const SCHEMA_VERSION = 1;
+
+const id = z.string().min(1).max(1024);
+const durationMs = z.int().min(0).max(86_400_000);
+const headerName = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9a-z]{1,256}$/);
+const headerValue = z
+  .string()
+  .max(8192)
+  .regex(/^[\t\x20-\x7e\x80-\xff]*$/);
+
+const headerField = z.strictObject({ name: headerName, value: headerValue });
+
+/** Edits apply in the order remove, set, add. Names are lower-case (RFC 9110 section 5.1: names are case-insensitive). */
+export const headerEdits = z.strictObject({
+  remove: z.array(headerName).default([]),
+  set: z.array(headerField).default([]),
+  add: z.array(headerField).default([]),
+});
+export type HeaderEdits = z.infer<typeof headerEdits>;
+
+/** `prefix` is by path segment, as in Gateway API: `/a` matches `/a` and `/a/b`, not `/ab`. `regex` must match the whole path. */
+const pathMatch = z.strictObject({ kind: z.enum(['exact', 'prefix', 'regex']), value: z.string().min(1).max(1024) });
+export type PathMatch = z.infer<typeof pathMatch>;
+
+const valueMatch = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('exact'), name: z.string().min(1), value: z.string() }),
+  z.strictObject({ kind: z.literal('regex'), name: z.string().min(1), value: z.string() }),
+  z.strictObject({ kind: z.literal('present'), name: z.string().min(1) }),
+]);
+export type ValueMatch = z.infer<typeof valueMatch>;
+
+/** All parts of one match must hold. An absent path means every path (prefix `/`). */
+const match = z.strictObject({
+  path: pathMatch,
+  methods: z.array(z.string()).default([]),
+  headers: z.array(valueMatch).default([]),
+  query: z.array(valueMatch).default([]),
+  cookies: z.array(valueMatch).default([]),
+  /** CIDR blocks or addresses of the client. */
+  sources: z.array(z.string()).default([]),
+});
+export type Match = z.infer<typeof match>;
+
+const pathRewrite = z.strictObject({ kind: z.enum(['full', 'prefix']), value: z.string().max(1024) });
+export type PathRewrite = z.infer<typeof pathRewrite>;
+
+const rewrite = z.strictObject({ host: z.string().optional(), path: pathRewrite.optional() });
+export type Rewrite = z.infer<typeof rewrite>;
+
+const timeouts = z.strictObject({
+  /** From the first byte of the request to the last byte of the response. 0 switches it off. */
+  requestMs: durationMs.optional(),
+  /** From the request being sent to the backend until the response head is there. 0 switches it off. */
+  backendMs: durationMs.optional(),
+});
+export type Timeouts = z.infer<typeof timeouts>;
+
+/** A reference the compiler could not resolve keeps its weight and answers with its reason, as Gateway API asks. */
+const weightedBackend = z.strictObject({
+  weight: z.int().min(0).max(1000),
+  backend: id.optional(),
+  fail: z.strictObject({ status: z.int().min(500).max(599), code: z.string(), message: z.string() }).optional(),
+});
+export type WeightedBackend = z.infer<typeof weightedBackend>;
+
+const action = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('forward'),
+    backends: z.array(weightedBackend).min(1),
+    rewrite: rewrite.optional(),
+  }),
+  z.strictObject({
+    kind: z.literal('redirect'),
+    status: z.union([z.literal(301), z.literal(302), z.literal(303), z.literal(307), z.literal(308)]),
+    scheme: z.enum(['http', 'https']).optional(),
+    host: z.string().optional(),
+    port: z.int().min(1).max(65535).optional(),
+    path: pathRewrite.optional(),
+  }),
+  z.strictObject({
+    kind: z.literal('respond'),
+    status: z.int().min(200).max(599),
+    contentType: headerValue.optional(),
+    body: z.string().max(65536).default(''),
+  }),
+  /** The rule could not be built: every request it matches is answered with this. */
+  z.strictObject({ kind: z.literal('fail'), status: z.int().min(500).max(599), code: z.string(), message: z.string() }),
+]);
+export type Action = z.infer<typeof action>;
+
+export const ruleResource = z.strictObject({
+  kind: z.literal('rule'),
+  /** `rule/<namespace>/<route>/<rule>` */
+  id,
+  namespace: z.string(),
+  route: z.string(),
+  rule: z.string(),
+  /** Creation time of the Route, ms since the epoch: the older wins a tie. */
+  createdAtMs: z.int(),
+  /** Lower-case, without port: `api.example.com`, `*.example.com` (one or more labels), `*` (any). */
+  hosts: z.array(z.string().min(1)).min(1),
+  matches: z.array(match).min(1),
+  action,
+  /** Ids of policy resources, at most one a section, any order: the data plane orders them by stage. */
+  policies: z.array(id).default([]),
+  /** The rule's own header edits; they run after those of a policy. */
+  headers: z.strictObject({ request: headerEdits.optional(), response: headerEdits.optional() }).default({}),
+  /** The rule's own time-outs; each field wins over the `timeout` section of a policy. */
+  timeouts: timeouts.default({}),
+});
+export type RuleResource = z.infer<typeof ruleResource>;
+
+const corsSection = z.strictObject({
+  section: z.literal('cors'),
+  /** Exact origins, `https://*.example.com`, or `*`. */
+  allowOrigins: z.array(z.string()).min(1),
+  allowMethods: z.array(z.string()).default([]),
+  allowHeaders: z.array(z.string()).default([]),
+  exposeHeaders: z.array(z.string()).default([]),
+  allowCredentials: z.boolean().default(false),
+  maxAgeSeconds: z.int().min(0).max(86_400).default(5),
+});
+const transformSection = z.strictObject({
+  section: z.literal('transform'),
+  request: headerEdits.optional(),
+  response: headerEdits.optional(),
+});
+const timeoutSection = z.strictObject({ section: z.literal('timeout'), ...timeouts.shape });
+/** A section that must hold but could not be built: fails closed. `of` names the section. */
+const failSection = z.strictObject({
+  section: z.literal('fail'),
+  of: z.string(),
+  status: z.int().min(500).max(599),
+  code: z.string(),
+  message: z.string(),
+});
+
+export const policySection = z.discriminatedUnion('section', [
+  corsSection,
+  transformSection,
+  timeoutSection,
+  failSection,
+]);
+export type PolicySection = z.infer<typeof policySection>;
+
+export const policyResource = z.strictObject({
+  kind: z.literal('policy'),
+  /** `policy/<namespace>/<name>/<section>` */
+  id,
+  /** `<namespace>/<name>` of the Policy it came from. */
+  source: z.string(),
+  config: policySection,
+});
+export type PolicyResource = z.infer<typeof policyResource>;
+
+export const backendResource = z.strictObject({
+  kind: z.literal('backend'),
+  /** `backend/<namespace>/<name>` */
+  id,
+  protocol: z.literal('http1'),
+  balancing: z.strictObject({ algorithm: z.enum(['roundRobin', 'leastRequest']) }),
+  connectTimeoutMs: durationMs,
+  pool: z.strictObject({
+    /** Per endpoint and worker. */
+    maxConnections: z.int().min(1).max(65_535),
+    /** Requests that may wait for a connection, per endpoint and worker; more are answered 503 at once. */
+    maxPending: z.int().min(0).max(1_000_000),
+    idleTimeoutMs: durationMs,
+  }),
+  /** Id of the endpoints resource: apart, so that a pod that comes or goes does not touch the backend. */
+  endpoints: id,
+});
+export type BackendResource = z.infer<typeof backendResource>;
+
+const endpoint = z.strictObject({
+  /** An IP address, or a DNS name resolved when connecting. */
+  address: z.string().min(1),
+  port: z.int().min(1).max(65_535),
+  weight: z.int().min(1).max(1000).default(1),
+  zone: z.string().optional(),
+});
+export type Endpoint = z.infer<typeof endpoint>;
+
+export const endpointsResource = z.strictObject({
+  kind: z.literal('endpoints'),
+  /** `endpoints/<namespace>/<backend>` */
+  id,
+  /** Sorted by address, then port. */
+  endpoints: z.array(endpoint),
+});
+export type EndpointsResource = z.infer<typeof endpointsResource>;
+
+export const resource = z.discriminatedUnion('kind', [
+  ruleResource,
+  policyResource,
+  backendResource,
+  endpointsResource,
+]);
+/** What the compiler emits and the data plane builds from. */
+export type Resource = z.infer<typeof resource>;
+export type ResourceKind = Resource['kind'];
