@@ -10,7 +10,6 @@ import {
   type Client,
   type ClientDuplexStream,
   type handleBidiStreamingCall,
-  type MethodDefinition,
   makeClientConstructor,
   type ServiceDefinition,
 } from '@grpc/grpc-js';
@@ -130,11 +129,15 @@ export interface SnapshotsClient extends Client {
   Peer(): ClientDuplexStream<PeerReport, PeerReport>;
 }
 
-const definitions = fromJSON(gatewayDescriptor, { longs: Number, defaults: true, arrays: true, oneofs: true });
-const service = definitions['tidegate.v1.Snapshots'] as Record<'Subscribe' | 'Peer', MethodDefinition<object, object>>;
+const definitions = fromJSON(gatewayDescriptor as unknown as Parameters<typeof fromJSON>[0], {
+  longs: Number,
+  defaults: true,
+  arrays: true,
+  oneofs: true,
+});
 
-export const snapshotsService: ServiceDefinition<Record<keyof SnapshotsHandlers, unknown>> &
-  Record<string, MethodDefinition<object, object>> = { Subscribe: service.Subscribe, Peer: service.Peer };
+/** Methods `Subscribe` and `Peer`; a server passes `{ ...handlers }` of type SnapshotsHandlers beside it. */
+export const snapshotsService = definitions['tidegate.v1.Snapshots'] as ServiceDefinition;
 
 /** Size bounds both ends set on their server or channel. */
 export const messageLimits: Partial<ChannelOptions> = {
