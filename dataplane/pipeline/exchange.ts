@@ -42,15 +42,25 @@ export interface Downstream {
   onDrain: (() => void) | null;
   /** Set by whoever works on the exchange: the client went away before the response ended. */
   onClose: (() => void) | null;
-  /** RFC 9110 section 7.8: takes both directions as raw bytes after a 101 (or a CONNECT's 200). Null where the transport can't. */
-  readonly tunnel: ((status: number, headers: Headers, peer: TunnelPeer) => void) | null;
+  /** Address of the connected peer (not of a client behind it), IPv4 in dotted form also where mapped into IPv6. */
+  readonly peerAddress: string;
+  /**
+   * RFC 9110 section 7.8: after a 101 the connection carries raw bytes both ways. Writes the head, takes what the client sends
+   * to `peer`, and returns the client's own end. Null where the transport can't (HTTP/2, HTTP/1.0) or the client did not ask.
+   */
+  readonly tunnel: ((status: number, headers: Headers, peer: TunnelEnd) => TunnelEnd) | null;
 }
 
-/** The other end of an upgraded connection. */
-export interface TunnelPeer {
-  /** Bytes the upstream had sent beyond its head. */
-  readonly first: Uint8Array | null;
-  readonly socket: import('node:net').Socket;
+/** One end of an upgraded connection, as the other end sees it. */
+export interface TunnelEnd {
+  /** Bytes for this end. False: stop until this end calls the other's `resume`. Ownership of `chunk` as in BodySink. */
+  write(chunk: Uint8Array, release: Release): boolean;
+  /** The other end sends no more (half-close). */
+  end(): void;
+  /** The other end broke: close at once. */
+  destroy(): void;
+  /** The other end can take bytes again after a false `write`. */
+  resume(): void;
 }
 
 /** A final answer made by the gateway itself. */
