@@ -1,0 +1,80 @@
+/** The backend all proxies share: nginx answering from memory, or a file by sendfile. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Program, type Programs, untilReady } from '../programs.ts';
+
+export interface Body {
+  readonly path: string;
+  readonly bytes: number;
+  readonly content: string;
+}
+
+const small =
+  '{"id":42,"item":"tide table","price":{"amount":"12.50","currency":"EUR"},"inStock":true,"tags":["a","b","c","d"]}';
+
+export const bodies = {
+  small: { path: '/small', bytes: small.length, content: small },
+  large: { path: '/large', bytes: 65_536, content: 'tide'.repeat(16_384) },
+} satisfies Record<string, Body>;
+
+export interface BackendOptions {
+  readonly programs: Programs;
+  readonly dir: string;
+  readonly port: number;
+  readonly core: number;
+  readonly nginx: string;
+}
+
+export async function startBackend(options: BackendOptions): Promise<Program> {
+  const { dir, port } = options;
+  mkdirSync(join(dir, 'files'), { recursive: true });
+  writeFileSync(join(dir, 'files', 'large'), bodies.large.content);
+  const file = join(dir, 'nginx.conf');
+  writeFileSync(
+    file,
+    `daemon off;
+worker_processes 1;
+pid ${join(dir, 'nginx.pid')};
+error_log ${join(dir, 'error.log')} error;
+events { worker_connections 4096; }
+http {
+  access_log off;
+  client_body_temp_path ${join(dir, 'body')};
+  proxy_temp_path ${join(dir, 'proxy')};
+  fastcgi_temp_path ${join(dir, 'fastcgi')};
+  uwsgi_temp_path ${join(dir, 'uwsgi')};
+  scgi_temp_path ${join(dir, 'scgi')};
+  default_type application/json;
+  sendfile on;
+  tcp_nodelay on;
+  open_file_cache max=10;
+  keepalive_requests 1000000000;
+  keepalive_timeout 300s;
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    root ${join(dir, 'files')};
+    location = ${bodies.small.path} { return 200 '${small}'; }
+    location = ${bodies.large.path} { }
+    location / { return 200 'ok'; }
+  }
+}
+`,
+  );
+  const program = options.programs.start('backend', options.nginx, {
+    args: ['-p', dir, '-c', file],
+    core: options.core,
+    logFile: join(dir, 'out.log'),
+  });
+  await untilReady(program, () => answers(`http://127.0.0.1:${port}${bodies.small.path}`, bodies.small.content));
+  return program;
+}
+
+/** Whether a GET is answered 200 with exactly this body. */
+export async function answers(url: string, content: string): Promise<boolean> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(5000) });
+    return (await response.text()) === content && response.status === 200;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,66 @@
+/** Envoy, one worker thread, static configuration. Its main thread shares the core and is accounted too. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { binary, type Peer } from './peer.ts';
+
+const type = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
+
+function configuration(port: number, backendPort: number): object {
+  const socketAddress = (port_value: number) => ({ socket_address: { address: '127.0.0.1', port_value } });
+  const connectionManager = {
+    '@type': type('filters.network.http_connection_manager.v3.HttpConnectionManager'),
+    stat_prefix: 'in',
+    codec_type: 'HTTP1',
+    use_remote_address: true,
+    route_config: {
+      virtual_hosts: [
+        {
+          name: 'all',
+          domains: ['*'],
+          routes: [{ match: { prefix: '/' }, route: { cluster: 'backend', timeout: '60s' } }],
+        },
+      ],
+    },
+    http_filters: [
+      { name: 'router', typed_config: { '@type': type('filters.http.router.v3.Router'), dynamic_stats: false } },
+    ],
+  };
+  return {
+    static_resources: {
+      listeners: [
+        {
+          name: 'in',
+          address: socketAddress(port),
+          filter_chains: [{ filters: [{ name: 'http', typed_config: connectionManager }] }],
+        },
+      ],
+      clusters: [
+        {
+          name: 'backend',
+          type: 'STATIC',
+          connect_timeout: '5s',
+          circuit_breakers: { thresholds: [{ max_connections: 4096, max_pending_requests: 4096, max_requests: 4096 }] },
+          load_assignment: {
+            cluster_name: 'backend',
+            endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(backendPort) } }] }],
+          },
+        },
+      ],
+    },
+  };
+}
+
+export const envoy: Peer = {
+  name: 'envoy',
+  about: 'concurrency 1, static configuration, no access log',
+  needs: ['envoy'],
+  start: async (context) => {
+    const file = join(context.dir, 'envoy.json');
+    writeFileSync(file, JSON.stringify(configuration(context.port, context.backendPort), undefined, 2));
+    return context.programs.start('envoy', binary(context, 'envoy'), {
+      args: ['-c', file, '--concurrency', '1', '--disable-hot-restart', '--log-level', 'warning'],
+      core: context.core,
+      logFile: join(context.dir, 'out.log'),
+    });
+  },
+};

@@ -1,0 +1,72 @@
+/** nginx, one worker, tuned as its own documentation advises for a reverse proxy that keeps connections to its backend. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Program } from '../programs.ts';
+import { binary, type Peer, type PeerContext } from './peer.ts';
+
+function configuration(context: PeerContext, log: boolean): string {
+  const access = log
+    ? `access_log ${join(context.dir, 'access.log')} combined buffer=64k flush=1s;`
+    : 'access_log off;';
+  return `daemon off;
+worker_processes 1;
+pid ${join(context.dir, 'nginx.pid')};
+error_log ${join(context.dir, 'error.log')} error;
+events { worker_connections 4096; }
+http {
+  ${access}
+  client_body_temp_path ${join(context.dir, 'body')};
+  proxy_temp_path ${join(context.dir, 'proxy')};
+  fastcgi_temp_path ${join(context.dir, 'fastcgi')};
+  uwsgi_temp_path ${join(context.dir, 'uwsgi')};
+  scgi_temp_path ${join(context.dir, 'scgi')};
+  tcp_nodelay on;
+  keepalive_requests 1000000000;
+  keepalive_timeout 300s;
+  upstream backend {
+    server 127.0.0.1:${context.backendPort};
+    keepalive 256;
+    keepalive_requests 1000000000;
+  }
+  server {
+    listen 127.0.0.1:${context.port} backlog=4096;
+    location / {
+      proxy_pass http://backend;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_buffer_size 16k;
+      proxy_buffers 8 64k;
+      proxy_busy_buffers_size 128k;
+      proxy_max_temp_file_size 0;
+    }
+  }
+}
+`;
+}
+
+async function start(context: PeerContext, log: boolean): Promise<Program> {
+  const file = join(context.dir, 'nginx.conf');
+  writeFileSync(file, configuration(context, log));
+  return context.programs.start('nginx', binary(context, 'nginx'), {
+    args: ['-p', context.dir, '-c', file],
+    core: context.core,
+    logFile: join(context.dir, 'out.log'),
+  });
+}
+
+export const nginx: Peer = {
+  name: 'nginx',
+  about: '1 worker, keep-alive to the backend, no access log',
+  needs: ['nginx'],
+  start: (context) => start(context, false),
+};
+
+export const nginxLogging: Peer = {
+  name: 'nginx+log',
+  about: 'the same with an access log (combined, buffered 64 KiB)',
+  needs: ['nginx'],
+  start: (context) => start(context, true),
+};

@@ -1,0 +1,34 @@
+/** A proxy under measurement: how it is started on one core, in front of one backend. */
+import type { Program, Programs } from '../programs.ts';
+
+export interface PeerContext {
+  readonly programs: Programs;
+  /** An empty folder of its own for configuration, logs and sockets. */
+  readonly dir: string;
+  /** Port on 127.0.0.1 to listen on; free a moment ago. */
+  readonly port: number;
+  /** Port on 127.0.0.1 of the backend. */
+  readonly backendPort: number;
+  /** CPU the proxy has to itself. */
+  readonly core: number;
+  /** CPU for whatever belongs to the proxy but does not carry requests (a control plane). */
+  readonly sideCore: number;
+  /** Binaries by name (`nginx`, `haproxy`, `envoy`). */
+  readonly binaries: ReadonlyMap<string, string>;
+}
+
+export interface Peer {
+  readonly name: string;
+  /** One line for the report: version and what its configuration does. */
+  readonly about: string;
+  /** Names in `binaries` without which it can't run. */
+  readonly needs: readonly string[];
+  /** The process whose tree is accounted; resolves once it has been started, ready or not. */
+  start(context: PeerContext): Promise<Program>;
+}
+
+export function binary(context: PeerContext, name: string): string {
+  const path = context.binaries.get(name);
+  if (path === undefined) throw new Error(`${name} is not installed`);
+  return path;
+}
