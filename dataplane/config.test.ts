@@ -1,0 +1,86 @@
+import { expect, test } from 'vitest';
+import { type Config, helpText, loadConfig } from './config.ts';
+
+function load(env: Record<string, string>, ...argv: string[]): Config {
+  const loaded = loadConfig(env, argv);
+  if (!loaded.ok) throw new Error(loaded.errors.join('\n'));
+  return loaded.config;
+}
+function errorsOf(env: Record<string, string>, ...argv: string[]): readonly string[] {
+  const loaded = loadConfig(env, argv);
+  return loaded.ok ? [] : loaded.errors;
+}
+const LOCAL = { TIDEGATE_CONTROLLER: 'unix:/run/c.sock' };
+
+test('a unix socket needs nothing else, and the config is frozen', () => {
+  const config = load({ ...LOCAL, POD_NAME: 'dp-1' });
+  expect(config).toMatchObject({
+    gateway: 'tidegate',
+    nodeName: 'dp-1',
+    httpPort: 8080,
+    h2cPort: 0,
+    adminHost: '127.0.0.1',
+    tls: null,
+    accessLog: { kind: 'stdout' },
+    drainGraceMs: 0,
+    stateDir: '.tidegate',
+  });
+  expect(config.workers).toBeGreaterThan(0);
+  expect(Object.isFrozen(config)).toBe(true);
+});
+
+test('in a cluster the grace of a drain is five seconds unless set', () => {
+  expect(load({ ...LOCAL, KUBERNETES_SERVICE_HOST: '10.0.0.1' }).drainGraceMs).toBe(5000);
+  expect(load({ ...LOCAL, KUBERNETES_SERVICE_HOST: '10.0.0.1', TIDEGATE_DRAIN_GRACE_MS: '7' }).drainGraceMs).toBe(7);
+});
+
+test('a flag wins over its variable, in both spellings', () => {
+  const env = { ...LOCAL, TIDEGATE_HTTP_PORT: '1000' };
+  expect(load(env, '--http-port', '2000').httpPort).toBe(2000);
+  expect(load(env, '--http-port=2001').httpPort).toBe(2001);
+});
+
+test('all mistakes at once, each with its variable', () => {
+  const errors = errorsOf({ TIDEGATE_HTTP_PORT: '99999', TIDEGATE_WORKERS: '-1', TIDEGATE_LOG_LEVEL: 'loud' });
+  expect(errors).toEqual([
+    'TIDEGATE_HTTP_PORT (or --http-port) must be a port, 0 to 65535; it is "99999"',
+    'TIDEGATE_CONTROLLER (or --controller) must be one or more addresses (host:port or unix:/path), comma between them; it is not set',
+    'TIDEGATE_WORKERS (or --workers) must be 0 to 256; it is "-1"',
+    'TIDEGATE_LOG_LEVEL (or --log-level) must be debug, info, warn, error or silent; it is "loud"',
+  ]);
+});
+
+test('a misspelt flag is an error, a misspelt variable a warning, a service link neither', () => {
+  expect(errorsOf(LOCAL, '--htp-port', '1')[0]).toContain('--htp-port');
+  const loaded = loadConfig({ ...LOCAL, TIDEGATE_HTP_PORT2: '1', TIDEGATE_CONTROLLER_SERVICE_HOST: '10.0.0.1' }, []);
+  expect(loaded).toMatchObject({
+    ok: true,
+    warnings: ['TIDEGATE_HTP_PORT2 is not a variable of the data plane: see --help for the names'],
+  });
+});
+
+test('over the network TLS is required', () => {
+  expect(errorsOf({ TIDEGATE_CONTROLLER: 'controller:18000' })[0]).toContain('TIDEGATE_TLS_CERT');
+  expect(errorsOf({ TIDEGATE_CONTROLLER: 'controller:18000', TIDEGATE_TLS_CERT: 'c' })).toEqual([
+    'TIDEGATE_TLS_KEY and TIDEGATE_TLS_CA must be set too: certificate, key and CA belong together',
+  ]);
+  const tls = { TIDEGATE_TLS_CERT: 'c', TIDEGATE_TLS_KEY: 'k', TIDEGATE_TLS_CA: 'a' };
+  const config = load({ TIDEGATE_CONTROLLER: 'one:1, two:2', ...tls });
+  expect(config.controllers).toEqual(['one:1', 'two:2']);
+  expect(config.tls).toEqual({ cert: 'c', key: 'k', ca: 'a', serverName: '' });
+});
+
+test('plaintext TCP is for loopback only and must be asked for', () => {
+  const insecure = { TIDEGATE_INSECURE_CONTROLLER: 'true' };
+  expect(load({ TIDEGATE_CONTROLLER: '127.0.0.1:1', ...insecure }).tls).toBeNull();
+  expect(load({ TIDEGATE_CONTROLLER: '[::1]:1', ...insecure }).tls).toBeNull();
+  expect(errorsOf({ TIDEGATE_CONTROLLER: '127.0.0.1:1' })).toHaveLength(1);
+  expect(errorsOf({ TIDEGATE_CONTROLLER: '127.0.0.1:1,10.0.0.1:1', ...insecure })[0]).toContain('10.0.0.1:1');
+  expect(errorsOf({ TIDEGATE_CONTROLLER: '127.0.0.1.example.com:1', ...insecure })).toHaveLength(1);
+});
+
+test('help names every variable', () => {
+  const help = helpText({});
+  for (const name of ['TIDEGATE_CONTROLLER', '--http-port', 'TIDEGATE_DRAIN_DEADLINE_MS', '[8080]'])
+    expect(help).toContain(name);
+});

@@ -1,0 +1,337 @@
+/**
+ * What the operator sets: TIDEGATE_* variables, each also a flag (`TIDEGATE_HTTP_PORT` is `--http-port`), which wins. All
+ * mistakes are reported at once, each with the variable, what it may be and what it is.
+ */
+import { availableParallelism, hostname } from 'node:os';
+import { parseArgs } from 'node:util';
+import { z } from 'zod';
+
+interface Setting<T> {
+  /** The default as one would write it; a function of the environment where it depends on that. */
+  readonly fallback: string | ((env: Environment) => string);
+  readonly schema: z.ZodType<T, string>;
+  /** Completes "must be …". */
+  readonly expects: string;
+  readonly help: string;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+function integer(min: number, max: number) {
+  return z
+    .string()
+    .regex(/^\d{1,15}$/)
+    .transform(Number)
+    .pipe(z.number().min(min).max(max));
+}
+const port = integer(0, 65_535);
+const PORT = 'a port, 0 to 65535';
+const milliseconds = integer(0, 3_600_000);
+const MILLISECONDS = 'milliseconds, 0 to 3600000';
+const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
+const FLAG = 'true or false';
+const text = z.string();
+const list = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== ''),
+);
+
+function setting<T>(
+  schema: z.ZodType<T, string>,
+  fallback: Setting<T>['fallback'],
+  expects: string,
+  help: string,
+): Setting<T> {
+  return { schema, fallback, expects, help };
+}
+
+const settings = {
+  TIDEGATE_GATEWAY: setting(
+    z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/),
+    'tidegate',
+    'a name of lower-case letters, digits and dashes',
+    'which installation this data plane serves (spec.gateway of the resources)',
+  ),
+  TIDEGATE_NODE_NAME: setting(
+    z.string().min(1).max(253),
+    (env) => env.POD_NAME || hostname(),
+    'a name of 1 to 253 characters',
+    "unique name of this data plane (POD_NAME, else the host's name)",
+  ),
+  TIDEGATE_ZONE: setting(text.max(253), '', 'at most 253 characters', 'topology zone of this data plane'),
+  TIDEGATE_HOST: setting(text.min(1), '0.0.0.0', 'an address', 'address the gateway listens on'),
+  TIDEGATE_HTTP_PORT: setting(port, '8080', PORT, 'port for HTTP/1.1; 0: any free port'),
+  TIDEGATE_H2C_PORT: setting(port, '0', PORT, 'port for HTTP/2 without TLS; 0: none'),
+  TIDEGATE_ADMIN_HOST: setting(text.min(1), '127.0.0.1', 'an address', 'address of the admin pages'),
+  TIDEGATE_ADMIN_PORT: setting(port, '9090', PORT, 'port of the admin pages; 0: any free port'),
+  TIDEGATE_CONTROLLER: setting(
+    list.pipe(z.array(z.string()).min(1)),
+    '',
+    'one or more addresses (host:port or unix:/path), comma between them',
+    'where the controllers are; several addresses are tried in turn, a DNS name may have several',
+  ),
+  TIDEGATE_TLS_CERT: setting(
+    text,
+    '',
+    'a file',
+    'certificate shown to the controller (PEM); read again when it changes',
+  ),
+  TIDEGATE_TLS_KEY: setting(text, '', 'a file', 'its key (PEM)'),
+  TIDEGATE_TLS_CA: setting(text, '', 'a file', "CA the controller's certificate must come from (PEM)"),
+  TIDEGATE_TLS_SERVER_NAME: setting(
+    text,
+    '',
+    'a DNS name',
+    "name the controller's certificate must hold; empty: the one in the address",
+  ),
+  TIDEGATE_INSECURE_CONTROLLER: setting(
+    flag,
+    'false',
+    FLAG,
+    'speak without TLS to a controller on a loopback address (unix: needs no TLS anyway)',
+  ),
+  TIDEGATE_STATE_DIR: setting(
+    text.min(1),
+    '.tidegate',
+    'a folder',
+    'where the last good snapshot is kept; "off": nowhere',
+  ),
+  TIDEGATE_LAST_GOOD_GRACE_MS: setting(
+    milliseconds,
+    '1000',
+    MILLISECONDS,
+    'how long to wait for a controller at start before serving the last good snapshot',
+  ),
+  TIDEGATE_WORKERS: setting(
+    integer(0, 256),
+    '0',
+    '0 to 256',
+    'worker threads; 0: one for each CPU this process may use (cgroup limit counts)',
+  ),
+  TIDEGATE_ACCESS_LOG: setting(
+    text.min(1),
+    'stdout',
+    'off, stdout or a file',
+    'where the access log goes: off, stdout or a file (opened again on SIGHUP)',
+  ),
+  TIDEGATE_ACCESS_LOG_QUERY: setting(
+    flag,
+    'false',
+    FLAG,
+    'write the query string to the access log (it may hold secrets)',
+  ),
+  TIDEGATE_LOG_LEVEL: setting(
+    z.enum(['debug', 'info', 'warn', 'error', 'silent']),
+    'info',
+    'debug, info, warn, error or silent',
+    "level of the program's own log",
+  ),
+  TIDEGATE_DRAIN_GRACE_MS: setting(
+    milliseconds,
+    (env) => (env.KUBERNETES_SERVICE_HOST ? '5000' : '0'),
+    MILLISECONDS,
+    'how long to keep accepting after SIGTERM, while others learn that this one goes (5000 in a cluster)',
+  ),
+  TIDEGATE_DRAIN_DEADLINE_MS: setting(
+    milliseconds,
+    '30000',
+    MILLISECONDS,
+    'how long requests in flight may take after that before they are cut',
+  ),
+  TIDEGATE_TRUSTED_HOPS: setting(
+    integer(0, 100),
+    '0',
+    '0 to 100',
+    'proxies in front whose x-forwarded-for entry is believed',
+  ),
+  TIDEGATE_METRICS_MAX_ROUTES: setting(
+    integer(0, 100_000),
+    '1000',
+    '0 to 100000',
+    'routes with a label of their own in the metrics; the others are counted as "_other"',
+  ),
+};
+type SettingName = keyof typeof settings;
+type Values = { [K in SettingName]: (typeof settings)[K] extends Setting<infer T> ? T : never };
+
+export interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+  readonly serverName: string;
+}
+
+export interface Config {
+  readonly gateway: string;
+  readonly nodeName: string;
+  readonly zone: string;
+  readonly host: string;
+  /** 0: any free port. */
+  readonly httpPort: number;
+  /** 0: no h2c listener. */
+  readonly h2cPort: number;
+  readonly adminHost: string;
+  readonly adminPort: number;
+  /** `host:port` or `unix:/path`, at least one. */
+  readonly controllers: readonly string[];
+  /** Null: without TLS (unix sockets, or loopback when the operator said so). */
+  readonly tls: TlsFiles | null;
+  /** Null: nothing is kept on disk. */
+  readonly stateDir: string | null;
+  readonly lastGoodGraceMs: number;
+  readonly workers: number;
+  readonly accessLog: AccessLogTarget;
+  readonly accessLogQuery: boolean;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  readonly drainGraceMs: number;
+  readonly drainDeadlineMs: number;
+  readonly trustedHops: number;
+  readonly metricsMaxRoutes: number;
+}
+
+export type AccessLogTarget =
+  | { readonly kind: 'off' }
+  | { readonly kind: 'stdout' }
+  | { readonly kind: 'file'; readonly path: string };
+
+export type LoadedConfig =
+  | { readonly ok: true; readonly config: Config; readonly warnings: readonly string[] }
+  | { readonly ok: false; readonly errors: readonly string[] };
+
+/** Flags win over the environment; an empty variable counts as not set. */
+export function loadConfig(env: Environment, argv: readonly string[]): LoadedConfig {
+  const errors: string[] = [];
+  const flags = readFlags(argv, errors);
+  const values: Record<string, unknown> = {};
+  for (const [name, spec] of Object.entries(settings) as [SettingName, Setting<unknown>][]) {
+    const given = flags[flagOf(name)] ?? (env[name] || undefined);
+    const raw = given ?? fallbackOf(spec, env);
+    const parsed = spec.schema.safeParse(raw);
+    if (parsed.success) values[name] = parsed.data;
+    else
+      errors.push(
+        `${name} (or --${flagOf(name)}) must be ${spec.expects}; it is ${given === undefined ? 'not set' : JSON.stringify(given)}`,
+      );
+  }
+  if (errors.length > 0) return { ok: false, errors };
+  const complete = values as Values;
+  const tls = tlsOf(complete, errors);
+  if (errors.length > 0) return { ok: false, errors };
+  return { ok: true, config: configOf(complete, tls), warnings: unknownVariables(env) };
+}
+
+/** A misspelt variable that silently does nothing costs its author an afternoon; the controller's may stand in the same environment. */
+function unknownVariables(env: Environment): string[] {
+  return Object.keys(env)
+    .filter((name) => name.startsWith('TIDEGATE_') && !(name in settings) && !SERVICE_LINK.test(name))
+    .map((name) => `${name} is not a variable of the data plane: see --help for the names`);
+}
+
+/** What a kubelet adds for a Service named tidegate-…. */
+const SERVICE_LINK = /_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$/;
+
+function readFlags(argv: readonly string[], errors: string[]): Record<string, string> {
+  const options = Object.fromEntries(Object.keys(settings).map((name) => [flagOf(name), { type: 'string' as const }]));
+  try {
+    return parseArgs({ args: [...argv], options, strict: true }).values as Record<string, string>;
+  } catch (error) {
+    errors.push(`${(error as Error).message.split('.')[0]}: see --help`);
+    return {};
+  }
+}
+
+function tlsOf(values: Values, errors: string[]): TlsFiles | null {
+  const files = { cert: values.TIDEGATE_TLS_CERT, key: values.TIDEGATE_TLS_KEY, ca: values.TIDEGATE_TLS_CA };
+  const overNetwork = values.TIDEGATE_CONTROLLER.filter((address) => !address.startsWith('unix:'));
+  for (const address of overNetwork) {
+    if (!/^[^\s/]+:\d{1,5}$/.test(address)) {
+      errors.push(`TIDEGATE_CONTROLLER: ${JSON.stringify(address)} must be host:port or unix:/path`);
+    }
+  }
+  const given = Object.values(files).filter((file) => file !== '').length;
+  if (given === 3) return { ...files, serverName: values.TIDEGATE_TLS_SERVER_NAME };
+  if (given > 0) {
+    const missing = Object.entries(files).filter(([, file]) => file === '');
+    errors.push(
+      `${missing.map(([name]) => `TIDEGATE_TLS_${name.toUpperCase()}`).join(' and ')} must be set too: certificate, key and CA belong together`,
+    );
+    return null;
+  }
+  if (overNetwork.length === 0) return null;
+  if (!values.TIDEGATE_INSECURE_CONTROLLER) {
+    errors.push(
+      `TIDEGATE_TLS_CERT, TIDEGATE_TLS_KEY and TIDEGATE_TLS_CA must be set for ${overNetwork.join(', ')} (or TIDEGATE_INSECURE_CONTROLLER=true for a loopback address)`,
+    );
+    return null;
+  }
+  for (const address of overNetwork) {
+    if (!isLoopback(address)) {
+      errors.push(
+        `TIDEGATE_INSECURE_CONTROLLER=true is for loopback addresses only, not ${address}: set the TIDEGATE_TLS_* files`,
+      );
+    }
+  }
+  return null;
+}
+
+function isLoopback(address: string): boolean {
+  const host = address.slice(0, address.lastIndexOf(':'));
+  return /^127(\.\d{1,3}){3}$/.test(host) || host === '[::1]' || host === 'localhost';
+}
+
+function configOf(values: Values, tls: TlsFiles | null): Config {
+  return Object.freeze({
+    gateway: values.TIDEGATE_GATEWAY,
+    nodeName: values.TIDEGATE_NODE_NAME,
+    zone: values.TIDEGATE_ZONE,
+    host: values.TIDEGATE_HOST,
+    httpPort: values.TIDEGATE_HTTP_PORT,
+    h2cPort: values.TIDEGATE_H2C_PORT,
+    adminHost: values.TIDEGATE_ADMIN_HOST,
+    adminPort: values.TIDEGATE_ADMIN_PORT,
+    controllers: values.TIDEGATE_CONTROLLER,
+    tls,
+    stateDir: values.TIDEGATE_STATE_DIR === 'off' ? null : values.TIDEGATE_STATE_DIR,
+    lastGoodGraceMs: values.TIDEGATE_LAST_GOOD_GRACE_MS,
+    // libuv counts the cgroup's CPU quota and the affinity mask.
+    workers: values.TIDEGATE_WORKERS === 0 ? availableParallelism() : values.TIDEGATE_WORKERS,
+    accessLog: accessLogOf(values.TIDEGATE_ACCESS_LOG),
+    accessLogQuery: values.TIDEGATE_ACCESS_LOG_QUERY,
+    logLevel: values.TIDEGATE_LOG_LEVEL,
+    drainGraceMs: values.TIDEGATE_DRAIN_GRACE_MS,
+    drainDeadlineMs: values.TIDEGATE_DRAIN_DEADLINE_MS,
+    trustedHops: values.TIDEGATE_TRUSTED_HOPS,
+    metricsMaxRoutes: values.TIDEGATE_METRICS_MAX_ROUTES,
+  });
+}
+
+function accessLogOf(value: string): AccessLogTarget {
+  return value === 'off' || value === 'stdout' ? { kind: value } : { kind: 'file', path: value };
+}
+
+function flagOf(name: string): string {
+  return name.slice('TIDEGATE_'.length).toLowerCase().replaceAll('_', '-');
+}
+
+function fallbackOf(spec: Setting<unknown>, env: Environment): string {
+  return typeof spec.fallback === 'function' ? spec.fallback(env) : spec.fallback;
+}
+
+/** The text of `--help`. */
+export function helpText(env: Environment): string {
+  const rows = (Object.entries(settings) as [SettingName, Setting<unknown>][]).map(([name, spec]) => {
+    const fallback = fallbackOf(spec, env);
+    return `  ${name.padEnd(30)} --${flagOf(name).padEnd(22)} ${fallback === '' ? '' : `[${fallback}] `}${spec.help}`;
+  });
+  return [
+    'Tidegate data plane: executes the snapshots a Tidegate controller sends.',
+    '',
+    'Set variables, or flags, which win. [default]',
+    ...rows,
+    '',
+    'SIGTERM, SIGINT: drain and exit; the same signal again: exit at once. SIGHUP: open the access log file again.',
+    '',
+  ].join('\n');
+}
