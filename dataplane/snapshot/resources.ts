@@ -106,6 +106,8 @@ export const ruleResource = z.strictObject({
   rule: z.string(),
   /** Creation time of the Route, ms since the epoch: the older wins a tie. */
   createdAtMs: z.int(),
+  /** Place of the rule within its Route, the last tie-break of Gateway API; absent is 0. */
+  order: z.int().min(0).optional(),
   /** Lower-case, without port: `api.example.com`, `*.example.com` (one or more labels), `*` (any). */
   hosts: z.array(z.string().min(1)).min(1),
   matches: z.array(match).min(1),

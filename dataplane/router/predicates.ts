@@ -1,0 +1,124 @@
+/** What a match asks beyond host and path: method, headers, query, cookies, source address. Built once, tested per request. */
+import { BlockList, isIP } from 'node:net';
+import type { Match as MatchResource, ValueMatch } from '../snapshot/resources.ts';
+import { RouteError } from './route-error.ts';
+import { parseCookies, parseQuery } from './values.ts';
+
+/** What the router sees of a request; an Exchange is one. */
+export interface RequestView {
+  readonly method: string;
+  readonly path: string;
+  /** Raw query without `?`. */
+  readonly query: string | undefined;
+  /** Lower-case, without port. */
+  readonly host: string;
+  readonly headers: HeaderView;
+  readonly clientAddress: string;
+}
+
+/** Names are lower-case; `fields` is name, value, name, value, … */
+export interface HeaderView {
+  readonly fields: readonly string[];
+  get(name: string): string | undefined;
+  getCombined(name: string): string | undefined;
+}
+
+interface ValueTest {
+  readonly name: string;
+  /** Null: being present is enough. */
+  readonly value: string | RegExp | null;
+}
+
+export interface Predicates {
+  readonly methods: readonly string[] | null;
+  /** A CORS preflight counts as the method it asks about. */
+  readonly answersPreflight: boolean;
+  readonly headers: readonly ValueTest[] | null;
+  readonly query: readonly ValueTest[] | null;
+  readonly cookies: readonly ValueTest[] | null;
+  readonly sources: BlockList | null;
+}
+
+/** Null where a match asks for nothing beyond its path. Throws RouteError naming the field. */
+export function compilePredicates(match: MatchResource, field: string, answersPreflight: boolean): Predicates | null {
+  const methods = match.methods.length === 0 ? null : match.methods;
+  const headers = compileValues(match.headers, `${field}.headers`, true);
+  const query = compileValues(match.query, `${field}.query`, false);
+  const cookies = compileValues(match.cookies, `${field}.cookies`, false);
+  const sources = compileSources(match.sources, `${field}.sources`);
+  if (methods === null && headers === null && query === null && cookies === null && sources === null) return null;
+  return { methods, answersPreflight, headers, query, cookies, sources };
+}
+
+export function predicatesHold(tests: Predicates, request: RequestView): boolean {
+  if (tests.methods !== null && !methodHolds(tests, tests.methods, request)) return false;
+  if (tests.headers !== null) {
+    for (const test of tests.headers) if (!valueHolds(test, request.headers.getCombined(test.name))) return false;
+  }
+  if (tests.query !== null) {
+    const query = parseQuery(request.query);
+    for (const test of tests.query) if (!valueHolds(test, query.get(test.name))) return false;
+  }
+  if (tests.cookies !== null) {
+    const cookies = parseCookies(request.headers);
+    for (const test of tests.cookies) if (!valueHolds(test, cookies.get(test.name))) return false;
+  }
+  if (tests.sources !== null) {
+    const family = isIP(request.clientAddress);
+    if (family === 0 || !tests.sources.check(request.clientAddress, family === 6 ? 'ipv6' : 'ipv4')) return false;
+  }
+  return true;
+}
+
+/** A regular expression that must match the whole of a value. Throws RouteError. */
+export function compileWholeRegex(source: string, field: string): RegExp {
+  try {
+    // Alone first: `a)|(?:b` would otherwise leave the group that anchors it.
+    new RegExp(source);
+    return new RegExp(`^(?:${source})$`);
+  } catch (error) {
+    throw new RouteError(field, error instanceof Error ? error.message : 'not a regular expression');
+  }
+}
+
+function methodHolds(tests: Predicates, methods: readonly string[], request: RequestView): boolean {
+  if (methods.includes(request.method)) return true;
+  if (!tests.answersPreflight || request.method !== 'OPTIONS' || request.headers.get('origin') === undefined)
+    return false;
+  const asked = request.headers.get('access-control-request-method');
+  return asked !== undefined && methods.includes(asked);
+}
+
+function valueHolds(test: ValueTest, value: string | undefined): boolean {
+  if (value === undefined) return false;
+  if (test.value === null) return true;
+  return typeof test.value === 'string' ? test.value === value : test.value.test(value);
+}
+
+function compileValues(matches: readonly ValueMatch[], field: string, lowerCase: boolean): readonly ValueTest[] | null {
+  if (matches.length === 0) return null;
+  return matches.map((match, index) => {
+    const name = lowerCase ? match.name.toLowerCase() : match.name;
+    if (match.kind === 'present') return { name, value: null };
+    if (match.kind === 'exact') return { name, value: match.value };
+    return { name, value: compileWholeRegex(match.value, `${field}[${index}].value`) };
+  });
+}
+
+function compileSources(sources: readonly string[], field: string): BlockList | null {
+  if (sources.length === 0) return null;
+  const list = new BlockList();
+  for (const [index, source] of sources.entries()) {
+    const slash = source.indexOf('/');
+    const address = slash < 0 ? source : source.slice(0, slash);
+    const family = isIP(address);
+    const bits = slash < 0 ? '' : source.slice(slash + 1);
+    if (family === 0 || (slash >= 0 && !(/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128)))) {
+      throw new RouteError(`${field}[${index}]`, 'neither an address nor a CIDR block');
+    }
+    const type = family === 6 ? 'ipv6' : 'ipv4';
+    if (slash < 0) list.addAddress(address, type);
+    else list.addSubnet(address, Number(bits), type);
+  }
+  return list;
+}
