@@ -1,0 +1,34 @@
+/**
+ * The program's own log: JSON lines on stdout. One thread writes them (two writers may mix their bytes on a full pipe), so a
+ * worker hands its lines to the supervisor.
+ */
+import { pino } from 'pino';
+import type { SonicBoom } from 'sonic-boom';
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+export type LogFields = Readonly<Record<string, unknown>>;
+
+/** Constant message, variable fields. */
+export interface Log {
+  debug(fields: LogFields, message: string): void;
+  info(fields: LogFields, message: string): void;
+  warn(fields: LogFields, message: string): void;
+  error(fields: LogFields, message: string): void;
+}
+
+/** A pino logger on the given stream; `fields` stand in each line. */
+export function createLog(level: LogLevel | 'silent', stream: SonicBoom, fields: LogFields): Log {
+  return pino({ level, base: fields, timestamp: () => `,"time":"${new Date().toISOString()}"` }, stream);
+}
+
+/** A log that hands each line on as values. */
+export function forwardingLog(forward: (level: LogLevel, fields: LogFields, message: string) => void): Log {
+  const at =
+    (level: LogLevel) =>
+    (fields: LogFields, message: string): void =>
+      forward(level, fields, message);
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+/** For tests and parts that have nothing to say. */
+export const silentLog: Log = forwardingLog(() => {});

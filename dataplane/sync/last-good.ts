@@ -1,0 +1,220 @@
+/**
+ * The last accepted snapshot on disk, for a start without a controller.
+ *
+ * One file, readable by its owner only, replaced as a whole (write, fsync, rename, fsync of the folder): a line of header with
+ * a SHA-256 over the rest, then one JSON line a resource. Its modification time says when a controller last stood behind it.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, open, readFile, rename, stat, unlink, utimes } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import { DataplaneError, messageOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { hashBody } from '../snapshot/canonical.ts';
+import type { ResourceBytes } from '../snapshot/decode.ts';
+import { SCHEMA_VERSION } from '../snapshot/resources.ts';
+import { revisionOf } from '../snapshot/revision.ts';
+import type { HeldImage } from './held.ts';
+
+const FORMAT = 'tidegate-last-good/1';
+const FILE = 'last-good.snapshot';
+/** Above this a file is not ours. Bytes. */
+const MAX_FILE_BYTES = 1024 * 1024 * 1024;
+
+const header = z.strictObject({
+  format: z.literal(FORMAT),
+  schemaVersion: z.int(),
+  gateway: z.string(),
+  revision: z.string().min(1),
+  savedAtMs: z.number(),
+  sha256: z.string(),
+});
+const line = z.strictObject({
+  id: z.string(),
+  hash: z.string(),
+  body: z.string(),
+  /** True: not the form of the revision, but the one that still runs instead. */
+  fallback: z.literal(true).optional(),
+});
+
+export interface LoadedLastGood {
+  readonly image: HeldImage;
+  /** ms since the epoch when it was written. */
+  readonly savedAtMs: number;
+  /** ms since the epoch when a controller last stood behind it. */
+  readonly confirmedAtMs: number;
+}
+
+export interface LastGoodOptions {
+  readonly folder: string;
+  readonly gateway: string;
+  readonly log: Log;
+  /** ms since the epoch. */
+  readonly now: () => number;
+  /** Changes within this time are written once. */
+  readonly debounceMs: number;
+}
+
+export class LastGood {
+  readonly #options: LastGoodOptions;
+  #pending: (() => HeldImage) | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #writing: Promise<void> | null = null;
+  #savedAtMs = 0;
+  #failures = 0;
+
+  constructor(options: LastGoodOptions) {
+    this.#options = options;
+  }
+
+  /** ms since the epoch of what lies on disk; 0 when nothing does. */
+  get savedAtMs(): number {
+    return this.#savedAtMs;
+  }
+
+  /** Writes that failed since the start. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  get file(): string {
+    return path.join(this.#options.folder, FILE);
+  }
+
+  /** Null when there is none, or none that can be used; the log then says why. */
+  async load(): Promise<LoadedLastGood | null> {
+    try {
+      const { size, mtimeMs } = await stat(this.file);
+      if (size > MAX_FILE_BYTES) throw corrupt(`it has ${size} bytes`);
+      const { image, savedAtMs } = parse(await readFile(this.file), this.#options.gateway);
+      this.#savedAtMs = savedAtMs;
+      return { image, savedAtMs, confirmedAtMs: Math.max(mtimeMs, savedAtMs) };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+      this.#options.log.error({ file: this.file, error: messageOf(error) }, 'the last good snapshot is not used');
+      return null;
+    }
+  }
+
+  /** Writes soon what `image` gives then. Never throws: a disk that is full does not stop the gateway. */
+  schedule(image: () => HeldImage): void {
+    this.#pending = image;
+    this.#timer ??= setTimeout(() => void this.flush(), this.#options.debounceMs).unref();
+  }
+
+  /** Writes now what is due. */
+  async flush(): Promise<void> {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    while (this.#writing !== null) await this.#writing;
+    const pending = this.#pending;
+    if (pending === null) return;
+    this.#pending = null;
+    this.#writing = this.#write(pending()).finally(() => {
+      this.#writing = null;
+    });
+    await this.#writing;
+  }
+
+  /** Notes that a controller stands behind what lies on disk. */
+  async confirm(): Promise<void> {
+    if (this.#savedAtMs === 0) return;
+    const seconds = this.#options.now() / 1000;
+    await utimes(this.file, seconds, seconds).catch(() => {});
+  }
+
+  async #write(image: HeldImage): Promise<void> {
+    const temporary = `${this.file}.${process.pid}`;
+    try {
+      const savedAtMs = this.#options.now();
+      await mkdir(this.#options.folder, { recursive: true, mode: 0o700 });
+      const file = await open(temporary, 'w', 0o600);
+      try {
+        await file.writeFile(serialise(image, this.#options.gateway, savedAtMs));
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(temporary, this.file);
+      await syncFolder(this.#options.folder);
+      this.#savedAtMs = savedAtMs;
+    } catch (error) {
+      this.#failures++;
+      const failure = new DataplaneError('DP_LAST_GOOD', `${this.file} can't be written`, {
+        cause: error,
+        retryable: true,
+      });
+      this.#options.log.warn({ code: failure.code, error: messageOf(failure) }, 'the last good snapshot was not kept');
+      await unlink(temporary).catch(() => {});
+    }
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function serialise(image: HeldImage, gateway: string, savedAtMs: number): string {
+  const lines: string[] = [];
+  for (const resource of image.resources) lines.push(lineOf(resource, false));
+  for (const resource of image.fallback) lines.push(lineOf(resource, true));
+  const rest = lines.join('\n');
+  const head: z.infer<typeof header> = {
+    format: FORMAT,
+    schemaVersion: SCHEMA_VERSION,
+    gateway,
+    revision: image.revision,
+    savedAtMs,
+    sha256: createHash('sha256').update(rest).digest('hex'),
+  };
+  return `${JSON.stringify(head)}\n${rest}`;
+}
+
+function lineOf({ id, hash, body }: ResourceBytes, fallback: boolean): string {
+  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8');
+  return JSON.stringify({ id, hash, body: text, ...(fallback ? { fallback } : {}) });
+}
+
+/** Throws what is wrong with it. */
+function parse(bytes: Buffer, gateway: string): { image: HeldImage; savedAtMs: number } {
+  const end = bytes.indexOf('\n');
+  if (end < 0) throw corrupt('it has no header');
+  const head = header.safeParse(jsonOf(bytes.toString('utf8', 0, end)));
+  if (!head.success) throw corrupt('its header is not one of this version');
+  const rest = bytes.subarray(end + 1);
+  if (createHash('sha256').update(rest).digest('hex') !== head.data.sha256)
+    throw corrupt('its checksum does not match');
+  if (head.data.schemaVersion !== SCHEMA_VERSION)
+    throw corrupt(`it has schema version ${head.data.schemaVersion}, not ${SCHEMA_VERSION}`);
+  if (head.data.gateway !== gateway) throw corrupt(`it belongs to gateway ${head.data.gateway}`);
+  const resources: ResourceBytes[] = [];
+  const fallback: ResourceBytes[] = [];
+  for (const text of rest.toString('utf8').split('\n')) {
+    if (text === '') continue;
+    const { id, hash, body, fallback: old } = line.parse(jsonOf(text));
+    const resource = { id, hash, body: Buffer.from(body, 'utf8') };
+    if (hashBody(resource.body) !== hash) throw corrupt(`${id} does not match its hash`);
+    (old === true ? fallback : resources).push(resource);
+  }
+  if (revisionOf(resources.map(({ id, hash }) => [id, hash])) !== head.data.revision) {
+    throw corrupt('its resources do not make up its revision');
+  }
+  return { image: { revision: head.data.revision, resources, fallback }, savedAtMs: head.data.savedAtMs };
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function corrupt(why: string): DataplaneError {
+  return new DataplaneError('DP_LAST_GOOD', `the file can't be used: ${why}`, { retryable: false });
+}
