@@ -46,7 +46,20 @@ async function buildProgram(go: string, program: Program, versions: Versions, di
   const temporary = join(directory, `.${program.name}.${process.pid}`);
   try {
     await run(
-      ['nice', '-n', '10', go, 'build', '-trimpath', '-buildvcs=false', '-ldflags', linkerFlags(program, versions), '-o', temporary, program.package],
+      [
+        'nice',
+        '-n',
+        '10',
+        go,
+        'build',
+        '-trimpath',
+        '-buildvcs=false',
+        '-ldflags',
+        linkerFlags(program, versions),
+        '-o',
+        temporary,
+        program.package,
+      ],
       {
         cwd: join(import.meta.dirname, program.module),
         env: { ...process.env, CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '-mod=readonly' },
@@ -65,7 +78,11 @@ function linkerFlags(program: Program, versions: Versions): string {
     const [major = '', minor = ''] = versions.kubernetes.slice(1).split('.');
     // Without these the server calls itself v0.0.0 and a chart's kubeVersion check fails.
     const variables = { gitVersion: versions.kubernetes, gitMajor: major, gitMinor: minor, gitTreeState: 'clean' };
-    return ['-s', '-w', ...Object.entries(variables).map(([name, value]) => set(`k8s.io/component-base/version.${name}`, value))].join(' ');
+    return [
+      '-s',
+      '-w',
+      ...Object.entries(variables).map(([name, value]) => set(`k8s.io/component-base/version.${name}`, value)),
+    ].join(' ');
   }
   if (program.name === 'helm') return `-s -w ${set('helm.sh/helm/v3/internal/version.version', versions.helm)}`;
   return '-s -w';

@@ -25,7 +25,18 @@ export interface CertificateRequest {
 export async function createAuthority(directory: string, name: string): Promise<CertificateFiles> {
   const files = { cert: join(directory, `${name}.crt`), key: join(directory, `${name}.key`) };
   await run([
-    ...['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', validDays],
+    ...[
+      'openssl',
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-days',
+      validDays,
+    ],
     ...['-keyout', files.key, '-out', files.cert, '-subj', `/CN=${name}`],
     ...['-addext', 'keyUsage=critical,keyCertSign,cRLSign,digitalSignature'],
   ]);

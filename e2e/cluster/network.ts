@@ -44,7 +44,9 @@ export async function createNodeNetwork(name: string, nodeCount: number): Promis
   await ip('route', 'add', addresses.serviceRange, 'dev', 'node0', 'src', addresses.controlPlane);
   // A pod address nobody has answers "unreachable" at once, instead of a timeout.
   await ip('route', 'add', 'unreachable', addresses.podRange);
-  await run(inNamespace(name, ['sysctl', '-q', '-w', 'net.ipv4.ip_forward=1', 'net.ipv4.ip_local_port_range=15000 60999']));
+  await run(
+    inNamespace(name, ['sysctl', '-q', '-w', 'net.ipv4.ip_forward=1', 'net.ipv4.ip_local_port_range=15000 60999']),
+  );
   mkdirSync(`/etc/netns/${name}`, { recursive: true });
   writeFileSync(
     `/etc/netns/${name}/resolv.conf`,
@@ -66,7 +68,10 @@ export async function removeNetworks(name: string): Promise<void> {
   for (const namespace of listNamespaces(name)) {
     for (let attempt = 0; attempt < 20; attempt += 1) {
       const { stdout } = await run(['ip', 'netns', 'pids', namespace], { allowFailure: true });
-      const pids = stdout.split('\n').map(Number).filter((pid) => pid > 1 && pid !== process.pid);
+      const pids = stdout
+        .split('\n')
+        .map(Number)
+        .filter((pid) => pid > 1 && pid !== process.pid);
       if (pids.length === 0) break;
       for (const pid of pids) killQuietly(pid);
       await new Promise((resolve) => setTimeout(resolve, 50));

@@ -25,14 +25,20 @@ export async function ensurePrograms(log: (line: string) => void): Promise<void>
   const packages = [...new Set(missing.map(({ debianPackage }) => debianPackage))];
   const what = missing.map(({ program }) => program).join(', ');
   if (process.getuid?.() !== 0 || find('apt-get') === undefined) {
-    throw new Error(`the cluster needs ${what}: as root, apt-get install ${packages.join(' ')} (or your system's packages of them)`);
+    throw new Error(
+      `the cluster needs ${what}: as root, apt-get install ${packages.join(' ')} (or your system's packages of them)`,
+    );
   }
   log(`installing ${packages.join(', ')} (for ${what})`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   await run(['apt-get', 'update', '-qq'], { timeoutMs: aptTimeoutMs, env });
-  await run(['apt-get', 'install', '-y', '-qq', '--no-install-recommends', ...packages], { timeoutMs: aptTimeoutMs, env });
+  await run(['apt-get', 'install', '-y', '-qq', '--no-install-recommends', ...packages], {
+    timeoutMs: aptTimeoutMs,
+    env,
+  });
   const still = required.filter(({ program }) => find(program) === undefined);
-  if (still.length > 0) throw new Error(`apt-get ran, and still missing: ${still.map(({ program }) => program).join(', ')}`);
+  if (still.length > 0)
+    throw new Error(`apt-get ran, and still missing: ${still.map(({ program }) => program).join(', ')}`);
 }
 
 /**
@@ -50,13 +56,18 @@ export async function ensureGo(wanted: string, log: (line: string) => void): Pro
     });
     go = findGo();
   }
-  if (go === undefined) throw new Error(`the cluster's programs are built with Go ${wanted}: install it (https://go.dev/dl/) and put it on PATH`);
+  if (go === undefined)
+    throw new Error(
+      `the cluster's programs are built with Go ${wanted}: install it (https://go.dev/dl/) and put it on PATH`,
+    );
   const text = (await run([go, 'env', 'GOVERSION', 'GOTOOLCHAIN'])).stdout;
   const [version = '', toolchain = ''] = text.trim().split('\n');
   const minor = Number(version.match(/^go1\.(\d+)/)?.[1] ?? 0);
   if (minor >= Number(wanted.split('.')[1])) return go;
   if (minor >= 21 && toolchain !== 'local') return go;
-  throw new Error(`the cluster's programs need Go ${wanted}, ${go} is ${version}: install a newer one (https://go.dev/dl/)`);
+  throw new Error(
+    `the cluster's programs need Go ${wanted}, ${go} is ${version}: install a newer one (https://go.dev/dl/)`,
+  );
 }
 
 function findGo(): string | undefined {
@@ -65,8 +76,11 @@ function findGo(): string | undefined {
 
 function find(program: string): string | undefined {
   // Users' PATHs often lack the sbin folders, where half of these lie.
-  const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin', '/usr/local/sbin'];
-  return folders.filter((folder) => folder !== '').map((folder) => join(folder, program)).find(isExecutable);
+  const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin', '/usr/local/sbin'];
+  return folders
+    .filter((folder) => folder !== '')
+    .map((folder) => join(folder, program))
+    .find(isExecutable);
 }
 
 function isExecutable(path: string): boolean {

@@ -56,10 +56,15 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
     });
     child.on('close', (code, killedBy) => {
       clearTimeout(timer);
-      const result = { code: code ?? 128, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() };
+      const result = {
+        code: code ?? 128,
+        stdout: Buffer.concat(stdout).toString(),
+        stderr: Buffer.concat(stderr).toString(),
+      };
       if (timedOut) reject(new CommandError(argv, result, `no end after ${timeoutMs} ms`));
       else if (result.code === 0 || options.allowFailure === true) resolve(result);
-      else reject(new CommandError(argv, result, killedBy === null ? `exit code ${result.code}` : `ended by ${killedBy}`));
+      else
+        reject(new CommandError(argv, result, killedBy === null ? `exit code ${result.code}` : `ended by ${killedBy}`));
     });
     child.stdin.on('error', () => undefined);
     child.stdin.end(options.input);
@@ -93,7 +98,11 @@ export function startDaemon(name: string, argv: readonly string[], logFile: stri
     child.on('error', reject);
     child.on('exit', (code, signal) => {
       if (daemon.stopping) return;
-      reject(new Error(`${name} ended (${signal ?? `exit code ${code}`}); the end of ${logFile}:\n${lastLines(logFile, 15)}`));
+      reject(
+        new Error(
+          `${name} ended (${signal ?? `exit code ${code}`}); the end of ${logFile}:\n${lastLines(logFile, 15)}`,
+        ),
+      );
     });
   });
   daemon.ended.catch(() => undefined);

@@ -1,4 +1,4 @@
-import { Agent, type RequestOptions, request as httpsRequest } from 'node:https';
+import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** What it takes to speak to the API server: PEM texts and the address. */
@@ -41,12 +41,23 @@ const watchSeconds = 300;
 /** A small API client for what a kubelet does: one request at a time, and list-then-watch. */
 export interface ApiClient {
   request: <T>(method: string, path: string, body?: unknown, patch?: PatchKind) => Promise<T>;
-  listAndWatch: <T>(path: string, query: Record<string, string>, handlers: WatchHandlers<T>, signal: AbortSignal) => Promise<void>;
+  listAndWatch: <T>(
+    path: string,
+    query: Record<string, string>,
+    handlers: WatchHandlers<T>,
+    signal: AbortSignal,
+  ) => Promise<void>;
 }
 
 export function createApiClient(credentials: ApiCredentials): ApiClient {
   const url = new URL(credentials.server);
-  const agent = new Agent({ keepAlive: true, maxSockets: 64, ca: credentials.ca, cert: credentials.cert, key: credentials.key });
+  const agent = new Agent({
+    keepAlive: true,
+    maxSockets: 64,
+    ca: credentials.ca,
+    cert: credentials.cert,
+    key: credentials.key,
+  });
   const base: RequestOptions = { host: url.hostname, port: url.port || 443, agent };
 
   const request = async <T>(method: string, path: string, body?: unknown, patch?: PatchKind): Promise<T> => {
@@ -65,7 +76,10 @@ export function createApiClient(credentials: ApiCredentials): ApiClient {
     let delayMs = 100;
     while (!signal.aborted) {
       try {
-        const list = await request<{ items?: T[]; metadata: { resourceVersion: string } }>('GET', withQuery(path, query));
+        const list = await request<{ items?: T[]; metadata: { resourceVersion: string } }>(
+          'GET',
+          withQuery(path, query),
+        );
         handlers.onList(list.items ?? []);
         let version = list.metadata.resourceVersion;
         while (!signal.aborted) {
@@ -87,7 +101,11 @@ function headersFor(payload: string | undefined, patch: PatchKind | undefined): 
   const headers: Record<string, string | number> = { accept: 'application/json' };
   if (payload === undefined) return headers;
   headers['content-type'] =
-    patch === undefined ? 'application/json' : patch === 'merge' ? 'application/merge-patch+json' : 'application/strategic-merge-patch+json';
+    patch === undefined
+      ? 'application/json'
+      : patch === 'merge'
+        ? 'application/merge-patch+json'
+        : 'application/strategic-merge-patch+json';
   headers['content-length'] = Buffer.byteLength(payload);
   return headers;
 }
@@ -98,7 +116,9 @@ function exchange(options: RequestOptions, payload: string | undefined): Promise
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('error', reject);
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }));
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
+      );
     });
     outgoing.on('timeout', () => outgoing.destroy(new Error(`no answer in ${requestTimeoutMs} ms`)));
     outgoing.on('error', (error) => reject(new ApiError(0, 'NoAnswer', error.message)));
@@ -133,32 +153,35 @@ function watchOnce<T>(
   });
   return new Promise((resolve, reject) => {
     let version = from;
-    const outgoing = httpsRequest({ ...base, method: 'GET', path: full, signal, headers: { accept: 'application/json' } }, (response) => {
-      if (response.statusCode !== 200) {
-        response.resume();
-        reject(new ApiError(response.statusCode ?? 0, 'WatchRefused', `watch ${path}: ${response.statusCode}`));
-        return;
-      }
-      let rest = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => {
-        const lines = (rest + chunk).split('\n');
-        rest = lines.pop() ?? '';
-        for (const line of lines) {
-          if (line === '') continue;
-          const event = JSON.parse(line) as WatchEvent<T & { metadata?: { resourceVersion?: string } }>;
-          if (event.type === 'ERROR') {
-            outgoing.destroy();
-            reject(new ApiError(410, 'Expired', `watch ${path} must be listed anew`));
-            return;
-          }
-          version = event.object.metadata?.resourceVersion ?? version;
-          if (event.type !== 'BOOKMARK') handlers.onEvent(event.type, event.object);
+    const outgoing = httpsRequest(
+      { ...base, method: 'GET', path: full, signal, headers: { accept: 'application/json' } },
+      (response) => {
+        if (response.statusCode !== 200) {
+          response.resume();
+          reject(new ApiError(response.statusCode ?? 0, 'WatchRefused', `watch ${path}: ${response.statusCode}`));
+          return;
         }
-      });
-      response.on('error', reject);
-      response.on('end', () => resolve(version));
-    });
+        let rest = '';
+        response.setEncoding('utf8');
+        response.on('data', (chunk: string) => {
+          const lines = (rest + chunk).split('\n');
+          rest = lines.pop() ?? '';
+          for (const line of lines) {
+            if (line === '') continue;
+            const event = JSON.parse(line) as WatchEvent<T & { metadata?: { resourceVersion?: string } }>;
+            if (event.type === 'ERROR') {
+              outgoing.destroy();
+              reject(new ApiError(410, 'Expired', `watch ${path} must be listed anew`));
+              return;
+            }
+            version = event.object.metadata?.resourceVersion ?? version;
+            if (event.type !== 'BOOKMARK') handlers.onEvent(event.type, event.object);
+          }
+        });
+        response.on('error', reject);
+        response.on('end', () => resolve(version));
+      },
+    );
     // The server ends a watch after timeoutSeconds; a connection silent for longer is dead.
     outgoing.setTimeout((watchSeconds + 30) * 1_000, () => outgoing.destroy(new Error('watch fell silent')));
     outgoing.on('error', reject);

@@ -1,0 +1,301 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Image, readImages } from '../images.ts';
+import { type PlanContext, planContainer } from './container-plan.ts';
+import { buildEnvironment } from './environment.ts';
+import { type LaunchedContainer, launchContainer } from './launch.ts';
+import { logFile, trimLogs } from './logs.ts';
+import type { ObjectCache } from './objects.ts';
+import { type ProbeTarget, repeatProbe, runHandler } from './probe.ts';
+import type { Container, ContainerState, ContainerStatus, Pod, Probe, TerminatedState } from './types.ts';
+
+/** What a container needs of its pod. */
+export interface ContainerHost {
+  plan: () => PlanContext;
+  pod: () => Pod;
+  objects: ObjectCache;
+  restartPolicy: 'Always' | 'OnFailure' | 'Never';
+  /** Something in `status()` has changed. */
+  changed: () => void;
+  event: (type: 'Normal' | 'Warning', reason: string, message: string) => void;
+}
+
+/** A run this long clears the memory of earlier crashes. */
+const stableRunMs = 600_000;
+const imageRetryMs = { first: 500, max: 10_000 };
+const configRetryMs = 1_000;
+
+/** One container of a pod: its process, started again by the restart policy, its probes and its status. */
+export class ContainerRunner {
+  readonly spec: Container;
+  /** Resolves when the container will not run again. */
+  readonly done: Promise<void>;
+  readonly #host: ContainerHost;
+  readonly #stopping = new AbortController();
+  readonly #startedOnce = Promise.withResolvers<void>();
+  #state: ContainerState = { waiting: { reason: 'ContainerCreating' } };
+  #lastState: ContainerState = {};
+  #restartCount = 0;
+  #id = '';
+  #started = false;
+  #probedReady = false;
+  #process: LaunchedContainer | undefined;
+  #stopRequest: Promise<void> | undefined;
+
+  constructor(spec: Container, host: ContainerHost) {
+    this.spec = spec;
+    this.#host = host;
+    this.done = this.#run();
+  }
+
+  /** Resolves when the container has started and its startup probe, if any, succeeded; what a sidecar's followers wait for. */
+  get startedOnce(): Promise<void> {
+    return this.#startedOnce.promise;
+  }
+
+  status(): ContainerStatus {
+    const running = this.#state.running !== undefined;
+    const ready = running && this.#started && (this.spec.readinessProbe === undefined || this.#probedReady);
+    return {
+      name: this.spec.name,
+      image: this.spec.image,
+      imageID: this.#id === '' ? '' : `process://${this.spec.image}`,
+      ...(this.#id === '' ? {} : { containerID: `process://${this.#id}` }),
+      ready: ready || this.#state.terminated?.exitCode === 0,
+      started: running && this.#started,
+      restartCount: this.#restartCount,
+      state: this.#state,
+      lastState: this.#lastState,
+    };
+  }
+
+  /** argv that runs a program inside the running container, with its user. */
+  inContainer(argv: readonly string[]): string[] | undefined {
+    const pid = this.#process?.pid();
+    if (pid === undefined) return undefined;
+    return [
+      'nsenter',
+      '-t',
+      String(pid),
+      '-m',
+      '-p',
+      '-n',
+      '-i',
+      '-u',
+      '--root',
+      '--wd',
+      '--setuid',
+      'follow',
+      '--',
+      ...argv,
+    ];
+  }
+
+  /** preStop, SIGTERM, and SIGKILL when `graceMs` are over; the container does not start again. A second call may shorten the grace. */
+  async stop(graceMs: number): Promise<void> {
+    this.#stopping.abort();
+    const first = this.#stopRequest === undefined;
+    this.#stopRequest ??= this.#endProcess(graceMs);
+    if (!first) setTimeout(() => this.#process?.signal('SIGKILL'), graceMs).unref();
+    await this.done;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => undefined);
+    let backoffMs = 0;
+    while (!signal.aborted) {
+      const image = await this.#image(pause);
+      if (image === undefined) break;
+      const began = Date.now();
+      const ended = await this.#runOnce(image);
+      if (ended === undefined) {
+        await pause(configRetryMs);
+        continue;
+      }
+      this.#process = undefined;
+      this.#started = false;
+      this.#probedReady = false;
+      this.#set({ terminated: ended });
+      const again =
+        this.#host.restartPolicy === 'Always' || (this.#host.restartPolicy === 'OnFailure' && ended.exitCode !== 0);
+      if (!again || signal.aborted) return;
+      const { restartBackoffMs, restartBackoffMaxMs } = this.#host.plan().config;
+      if (Date.now() - began > stableRunMs) backoffMs = 0;
+      if (backoffMs > 0) {
+        const message = `back-off ${Math.ceil(backoffMs / 1_000)}s restarting failed container=${this.spec.name}`;
+        this.#lastState = { terminated: ended };
+        this.#set({ waiting: { reason: 'CrashLoopBackOff', message } });
+        this.#host.event('Warning', 'BackOff', `Back-off restarting failed container ${this.spec.name}`);
+        await pause(backoffMs);
+        if (signal.aborted) {
+          this.#set({ terminated: ended });
+          return;
+        }
+      }
+      backoffMs = backoffMs === 0 ? restartBackoffMs : Math.min(backoffMs * 2, restartBackoffMaxMs);
+      this.#lastState = { terminated: ended };
+      this.#restartCount += 1;
+    }
+    if (this.#state.terminated === undefined) {
+      const finishedAt = new Date().toISOString();
+      this.#set({
+        terminated: { exitCode: 137, reason: 'ContainerStatusUnknown', message: 'never started', finishedAt },
+      });
+    }
+  }
+
+  async #image(pause: (ms: number) => Promise<unknown>): Promise<Image | undefined> {
+    let waitMs = imageRetryMs.first;
+    let reason = 'ErrImagePull';
+    while (!this.#stopping.signal.aborted) {
+      const image = readImages(this.#host.plan().config.runDirectory)[this.spec.image];
+      if (image !== undefined) return image;
+      const message = `image "${this.spec.image}" is not in the cluster's image table`;
+      this.#set({ waiting: { reason, message } });
+      this.#host.event('Warning', 'Failed', `Failed to pull image "${this.spec.image}": ${message}`);
+      await pause(waitMs);
+      waitMs = Math.min(waitMs * 2, imageRetryMs.max);
+      reason = 'ImagePullBackOff';
+    }
+    return undefined;
+  }
+
+  /** Starts the process and waits for its end; undefined when it could not be started for lack of configuration. */
+  async #runOnce(image: Image): Promise<TerminatedState | undefined> {
+    const context = this.#host.plan();
+    const log = logFile(context.podDirectory, this.spec.name, this.#restartCount);
+    let launched: LaunchedContainer;
+    const startedAt = new Date().toISOString();
+    try {
+      const facts = { podAddress: context.podAddress, nodeAddress: context.config.address };
+      const env = await buildEnvironment(context.pod, this.spec, image.env ?? {}, facts, this.#host.objects);
+      launched = await launchContainer(planContainer(context, this.spec, image, env, log));
+    } catch (error) {
+      const { message } = error as Error;
+      this.#set({ waiting: { reason: 'CreateContainerConfigError', message } });
+      this.#host.event('Warning', 'Failed', `Error: ${message}`);
+      return undefined;
+    }
+    this.#process = launched;
+    this.#id = randomUUID();
+    trimLogs(context.podDirectory, this.spec.name, this.#restartCount);
+    // stop() may have come while the process was being made, and found nothing to signal.
+    if (this.#stopping.signal.aborted) launched.signal('SIGKILL');
+    this.#started = this.spec.startupProbe === undefined;
+    this.#set({ running: { startedAt } });
+    this.#host.event('Normal', 'Started', `Container ${this.spec.name} started`);
+    const probes = new AbortController();
+    this.#probe(probes.signal);
+    const { postStart } = this.spec.lifecycle ?? {};
+    if (postStart !== undefined) void runHandler(postStart, this.#target(), 30_000);
+    const exit = await launched.exited;
+    probes.abort();
+    const message = this.#terminationMessage(context.podDirectory, log, exit.exitCode);
+    return {
+      exitCode: exit.exitCode,
+      ...(exit.signal === undefined ? {} : { signal: exit.signal }),
+      reason: exit.exitCode === 0 ? 'Completed' : 'Error',
+      ...(message === '' ? {} : { message }),
+      startedAt,
+      finishedAt: new Date().toISOString(),
+      containerID: `process://${this.#id}`,
+    };
+  }
+
+  #probe(signal: AbortSignal): void {
+    const { startupProbe, livenessProbe, readinessProbe } = this.spec;
+    const unhealthy = (kind: string) => (message: string) =>
+      this.#host.event('Warning', 'Unhealthy', `${kind} probe failed: ${message}`);
+    const restart = (kind: string, probe: Probe) => (success: boolean) => {
+      if (success || this.#stopping.signal.aborted) return;
+      this.#host.event('Normal', 'Killing', `Container ${this.spec.name} failed ${kind} probe, will be restarted`);
+      const grace = probe.terminationGracePeriodSeconds ?? this.#host.pod().spec.terminationGracePeriodSeconds ?? 30;
+      void this.#endProcess(grace * 1_000);
+    };
+    const whenStarted = () => {
+      this.#started = true;
+      this.#startedOnce.resolve();
+      this.#host.changed();
+      if (readinessProbe !== undefined) {
+        const setReady = (ready: boolean) => {
+          this.#probedReady = ready;
+          this.#host.changed();
+        };
+        void repeatProbe(readinessProbe, this.#target(), setReady, unhealthy('Readiness'), signal);
+      }
+      if (livenessProbe !== undefined) {
+        // A container on its way out is not restarted for failing its liveness.
+        const until = AbortSignal.any([signal, this.#stopping.signal]);
+        void repeatProbe(
+          livenessProbe,
+          this.#target(),
+          restart('liveness', livenessProbe),
+          unhealthy('Liveness'),
+          until,
+        );
+      }
+    };
+    if (startupProbe === undefined) {
+      whenStarted();
+      return;
+    }
+    const starting = new AbortController();
+    const report = (success: boolean) => {
+      starting.abort();
+      if (success) whenStarted();
+      else restart('startup', startupProbe)(false);
+    };
+    void repeatProbe(
+      startupProbe,
+      this.#target(),
+      report,
+      unhealthy('Startup'),
+      AbortSignal.any([signal, starting.signal]),
+    );
+  }
+
+  async #endProcess(graceMs: number): Promise<void> {
+    const target = this.#process;
+    if (target === undefined) return;
+    const deadline = setTimeout(() => target.signal('SIGKILL'), graceMs);
+    const { preStop } = this.spec.lifecycle ?? {};
+    if (preStop !== undefined && graceMs > 0) {
+      const cut = sleep(graceMs, undefined, { ref: false });
+      const result = await Promise.race([runHandler(preStop, this.#target(), graceMs), cut]);
+      if (result !== undefined && !result.success)
+        this.#host.event('Warning', 'FailedPreStopHook', `PreStopHook failed: ${result.message}`);
+    }
+    target.signal('SIGTERM');
+    await target.exited.catch(() => undefined);
+    clearTimeout(deadline);
+  }
+
+  #target(): ProbeTarget {
+    return {
+      container: this.spec,
+      podAddress: this.#host.plan().podAddress,
+      inContainer: (argv) => this.inContainer(argv),
+    };
+  }
+
+  #set(state: ContainerState): void {
+    this.#state = state;
+    this.#host.changed();
+  }
+
+  #terminationMessage(podDirectory: string, log: string, exitCode: number): string {
+    const read = (path: string) => {
+      try {
+        return readFileSync(path, 'utf8');
+      } catch {
+        return '';
+      }
+    };
+    const own = read(join(podDirectory, 'containers', this.spec.name, 'termination-log')).slice(0, 4_096);
+    if (own !== '' || exitCode === 0 || this.spec.terminationMessagePolicy !== 'FallbackToLogsOnError') return own;
+    return read(log).slice(-2_048);
+  }
+}
