@@ -1,0 +1,129 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { CompiledRule } from '../pipeline/chain.ts';
+import { type Downstream, Exchange } from '../pipeline/exchange.ts';
+import { Headers } from '../pipeline/headers.ts';
+import { ruleFixture } from '../snapshot/fixtures.ts';
+import { createLineFormat } from './access-log.ts';
+import { LineBatch } from './line-batch.ts';
+
+const EPOCH_MS = Date.UTC(2026, 10, 23, 12, 0, 59, 250);
+
+function exchange(path: string, query?: string, fields: string[] = [], host = 'api.example.com'): Exchange {
+  return new Exchange(
+    'GET',
+    path,
+    query,
+    host,
+    host,
+    'http',
+    'HTTP/1.1',
+    new Headers(fields),
+    '10.0.0.1',
+    {} as Downstream,
+    1000,
+  );
+}
+function parsed(line: string): Record<string, unknown> {
+  expect(line.endsWith('\n')).toBe(true);
+  expect(line.slice(0, -1)).not.toContain('\n');
+  return JSON.parse(line);
+}
+const format = createLineFormat({ query: false, epochMs: () => EPOCH_MS });
+
+test('every field of a forwarded request', () => {
+  const e = exchange('/orders/42', 'token=secret', ['user-agent', 'curl/8']);
+  const resource = ruleFixture('shop/orders/read');
+  Object.assign(e, {
+    requestId: 'id-1',
+    rule: { id: resource.id, resource } as CompiledRule,
+    status: 502,
+    code: 'upstream-reset',
+    backend: 'shop/orders',
+    endpoint: '10.1.1.1:80',
+    upstreamMs: 0.0624,
+    bytesIn: 5,
+    bytesOut: 113,
+  });
+  expect(parsed(format(e, 1012.3456))).toEqual({
+    time: '2026-11-23T12:00:59.250Z',
+    requestId: 'id-1',
+    method: 'GET',
+    host: 'api.example.com',
+    path: '/orders/42',
+    protocol: 'HTTP/1.1',
+    status: 502,
+    bytesIn: 5,
+    bytesOut: 113,
+    durationMs: 12.346,
+    upstreamMs: 0.062,
+    route: 'shop/orders',
+    rule: 'read',
+    backend: 'shop/orders',
+    endpoint: '10.1.1.1:80',
+    client: '10.0.0.1',
+    code: 'upstream-reset',
+    userAgent: 'curl/8',
+  });
+});
+
+test('what is not known is left out, and the query unless asked for', () => {
+  const line = parsed(format(exchange('/', 'token=secret'), 1000));
+  for (const name of ['route', 'backend', 'upstreamMs', 'code', 'userAgent', 'query'])
+    expect(line).not.toHaveProperty(name);
+  const withQuery = createLineFormat({ query: true, epochMs: () => EPOCH_MS });
+  expect(parsed(withQuery(exchange('/', 'a="b"'), 1000)).query).toBe('a="b"');
+  expect(parsed(withQuery(exchange('/'), 1000))).not.toHaveProperty('query');
+});
+
+test('whatever a client sends, a line is one line of JSON that says exactly that', () => {
+  const text = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.constantFrom('"', '\\', '\n', '\u2028', '\ud800', '\x7f', 'é'),
+  );
+  fc.assert(
+    fc.property(text, text, text, (path, agent, host) => {
+      const line = parsed(format(exchange(path, undefined, ['user-agent', agent], host), 1000));
+      expect([line.path, line.userAgent, line.host]).toEqual([path, agent, host]);
+    }),
+  );
+});
+
+test('time goes on with the exchange, and is asked anew each second', () => {
+  let epoch = EPOCH_MS;
+  const timed = createLineFormat({ query: false, epochMs: () => epoch });
+  const at = (endMs: number): unknown => parsed(timed(exchange('/'), endMs)).time;
+  expect(at(5000)).toBe('2026-11-23T12:00:59.250Z');
+  expect(at(5100)).toBe('2026-11-23T12:00:59.350Z');
+  epoch += 800;
+  expect(at(5800)).toBe('2026-11-23T12:01:00.050Z');
+  // A finish that was read off the clock just before another one.
+  expect(at(5749)).toMatch(/^2026-11-23T12:01:00/);
+});
+
+test('an endpoint that moves to another backend is written with that', () => {
+  const e = exchange('/');
+  Object.assign(e, { backend: 'a/one', endpoint: '1.1.1.1:1' });
+  expect(parsed(format(e, 1000)).backend).toBe('a/one');
+  e.backend = 'a/two';
+  expect(parsed(format(e, 1000)).backend).toBe('a/two');
+});
+
+test('lines are handed over when enough came together, or after a moment, and none is lost', async () => {
+  const pieces: string[] = [];
+  let wake = (): void => {};
+  const batch = new LineBatch({
+    size: 10,
+    delayMs: 1,
+    handOver: (lines) => {
+      pieces.push(lines);
+      wake();
+    },
+  });
+  for (const line of ['aaaa\n', 'bbbb\n', 'cc\n']) batch.add(line);
+  expect(pieces).toEqual(['aaaa\nbbbb\n']);
+  await new Promise<void>((resolve) => {
+    wake = resolve;
+  });
+  expect(pieces).toEqual(['aaaa\nbbbb\n', 'cc\n']);
+});
