@@ -63,17 +63,13 @@ const signalNumbers: Readonly<Record<string, number>> = {
   SIGPIPE: 13,
   SIGTERM: 15,
 };
-/** Read-only from the machine, as an image's own system files would be. */
+/**
+ * Read-only from the machine, as an image's own system files would be. /usr itself is the container's, and with it
+ * /usr/local, where images put their programs.
+ */
 const systemPaths = [
-  '/usr',
-  '/bin',
-  '/sbin',
-  '/lib',
-  '/lib64',
-  '/etc/ssl',
-  '/etc/alternatives',
-  '/etc/ld.so.cache',
-  '/etc/localtime',
+  ...['bin', 'sbin', 'lib', 'lib64', 'libexec', 'share'].map((name) => `/usr/${name}`),
+  ...['/bin', '/sbin', '/lib', '/lib64', '/etc/ssl', '/etc/alternatives', '/etc/ld.so.cache', '/etc/localtime'],
 ];
 
 /**
