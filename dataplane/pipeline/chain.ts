@@ -4,10 +4,16 @@
 import type { RuleResource } from '../snapshot/resources.ts';
 import type { Answer, Exchange } from './exchange.ts';
 
-/** Undefined: go on. An Answer: stop here and answer. */
+/**
+ * Undefined: go on. An Answer: stop here and answer. A promise: the exchange waits (nothing of the request body is read meanwhile);
+ * whoever returns one bounds the wait.
+ */
 export type Outcome = Answer | undefined;
 export type RequestHandler = (exchange: Exchange) => Outcome | Promise<Outcome>;
-/** Runs when the response head is known (backend's or an answer's), before it is written; edits `exchange.responseHeaders`. */
+/**
+ * Runs when the response head is known (backend's or an answer's), before it is written; edits `exchange.responseHeaders`. It runs for
+ * every response of the rule, also where an earlier stage answered and this stage's own request handler never ran.
+ */
 export type ResponseHandler = (exchange: Exchange) => void | Promise<void>;
 
 /** One configured stage: what `create(config, deps)` returns. */
@@ -15,6 +21,8 @@ export interface Stage {
   readonly name: string;
   readonly onRequest?: RequestHandler;
   readonly onResponse?: ResponseHandler;
+  /** Gives up what it holds (timers, connections). Called once, when the last exchange that could use it has finished. */
+  readonly close?: () => void;
 }
 
 /** The end of the request phase: forwards, redirects, answers. Must lead to exactly one response or abort. */
@@ -32,4 +40,14 @@ export interface CompiledRule {
   /** ms, 0 is off. */
   readonly requestTimeoutMs: number;
   readonly backendTimeoutMs: number;
+}
+
+/** One configuration as the pipeline sees it; an exchange holds the one it began on until it has finished. */
+export interface Generation {
+  /** False before the first snapshot: then "no route" says nothing about the configuration. */
+  readonly configured: boolean;
+  /** The rule for a request and the prefix that matched (see Exchange.matchedPrefix), or null. */
+  match(exchange: Exchange): { readonly target: CompiledRule; readonly matchedPrefix: string } | null;
+  retain(): void;
+  release(): void;
 }

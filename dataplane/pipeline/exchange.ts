@@ -2,7 +2,7 @@
  * One request and its response on their way through the pipeline. What a stage sees is the same for HTTP/1.1 and HTTP/2;
  * what differs is behind `downstream`.
  */
-import type { CompiledRule } from './chain.ts';
+import type { CompiledRule, Generation } from './chain.ts';
 import type { Headers } from './headers.ts';
 
 /** Body length of a message: a byte count, or one of these. */
@@ -92,6 +92,8 @@ export class Exchange {
   readonly startedAtMs: number;
 
   requestId = '';
+  /** The configuration it began on, held until it has finished. */
+  generation: Generation | null = null;
   /** Set by routing. */
   rule: CompiledRule | null = null;
   /** The prefix or exact path that matched, for prefix rewrites. */
@@ -110,6 +112,8 @@ export class Exchange {
   bytesOut = 0;
   /** Per-stage state, made only by stages that need it. */
   locals: Map<string, unknown> | null = null;
+  /** The final head was handed to the transport: too late for another answer. */
+  headWritten = false;
   finished = false;
 
   constructor(

@@ -4,7 +4,8 @@
  * Order (Gateway API, HTTPRouteRule.matches): a method before none, more headers, more query parameters, then (ours) more
  * cookies, a source before none; then the older Route, then `<namespace>/<name>`, then the rule's place in its Route, then the match's place.
  */
-import type { Match as MatchResource, PathMatch, RuleResource } from '../snapshot/resources.ts';
+import type { RulePlace } from '../snapshot/decode.ts';
+import type { Match as MatchResource, PathMatch } from '../snapshot/resources.ts';
 import {
   compilePredicates,
   compileWholeRegex,
@@ -55,7 +56,7 @@ export interface Routable<T> {
  * `answersPreflight`: a CORS preflight (OPTIONS with Origin and Access-Control-Request-Method) is matched as the method it asks
  * about, for rules whose CORS stage will answer it. Throws RouteError naming the wrong field.
  */
-export function compileRoutable<T>(rule: RuleResource, target: T, answersPreflight = false): Routable<T> {
+export function compileRoutable<T>(rule: RulePlace, target: T, answersPreflight = false): Routable<T> {
   for (const [index, host] of rule.hosts.entries()) checkHost(host, `hosts[${index}]`);
   return {
     hosts: [...new Set(rule.hosts)],
@@ -93,12 +94,35 @@ export function compareCandidates<T>(a: Candidate<T>, b: Candidate<T>): number {
   );
 }
 
+/**
+ * What of a rule can be routed at all, for a rule that is to be refused: hosts and matches that are wrong are left out. Null when
+ * nothing is left. Never throws.
+ */
+export function compileSalvage<T>(rule: RulePlace, target: T): Routable<T> | null {
+  const hosts = new Set(rule.hosts.filter((host) => succeeds(() => checkHost(host, 'hosts'))));
+  const candidates: Candidate<T>[] = [];
+  for (const [index, match] of rule.matches.entries()) {
+    succeeds(() => candidates.push(compileCandidate(rule, match, index, target, false)));
+  }
+  return hosts.size === 0 || candidates.length === 0 ? null : { hosts: [...hosts], candidates };
+}
+
+function succeeds(action: () => unknown): boolean {
+  try {
+    action();
+    return true;
+  } catch (error) {
+    if (error instanceof RouteError) return false;
+    throw error;
+  }
+}
+
 function compareText(a: string, b: string): number {
   return a === b ? 0 : a < b ? -1 : 1;
 }
 
 function compileCandidate<T>(
-  rule: RuleResource,
+  rule: RulePlace,
   match: MatchResource,
   index: number,
   target: T,

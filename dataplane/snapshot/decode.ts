@@ -2,9 +2,9 @@
  * Bytes on the wire to a checked resource, and back. What this build does not know (a kind, a section, a field) is a rejected
  * resource with a message, never skipped.
  */
-import type { z } from 'zod';
+import { z } from 'zod';
 import { canonicalBytes, hashBody } from './canonical.ts';
-import { type Resource, resource } from './resources.ts';
+import { type Resource, type RuleResource, resource, ruleResource } from './resources.ts';
 
 /** Bytes of one resource body; an endpoint set of ten thousand pods stays below 1 MiB. */
 export const MAX_BODY_BYTES = 4 * 1024 * 1024;
@@ -52,9 +52,32 @@ export function decodeResource(bytes: ResourceBytes): Decoded {
   const parsed = resource.safeParse(json);
   if (!parsed.success) return reject(describeIssue(parsed.error.issues, json));
   if (parsed.data.id !== id) return reject(`id: the body says ${parsed.data.id}`);
+  if (!id.startsWith(`${parsed.data.kind}/`)) return reject(`id: must start with ${parsed.data.kind}/`);
   return { ok: true, id, hash, resource: parsed.data };
 }
 
+/** Where a rule stands, whatever it does. */
+export type RulePlace = Pick<
+  RuleResource,
+  'id' | 'namespace' | 'route' | 'rule' | 'createdAtMs' | 'order' | 'hosts' | 'matches'
+>;
+
+/**
+ * Of a rule that could not be decoded, the part that says which requests it takes, so that they can be refused instead of falling
+ * through to a rule that was not meant for them. Null when that part is wrong too, or the bytes are not what was announced.
+ */
+export function decodeRulePlace({ id, hash, body }: ResourceBytes): RulePlace | null {
+  if (!id.startsWith('rule/') || body.byteLength > MAX_BODY_BYTES || hashBody(body) !== hash) return null;
+  try {
+    const parsed = rulePlace.safeParse(JSON.parse(utf8.decode(body)));
+    return parsed.success && parsed.data.id === id ? parsed.data : null;
+  } catch {
+    return null;
+  }
+}
+
+const { namespace, route, rule, createdAtMs, order, hosts, matches } = ruleResource.shape;
+const rulePlace = z.object({ id: z.string(), namespace, route, rule, createdAtMs, order, hosts, matches });
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 function describeIssue(issues: readonly z.core.$ZodIssue[], input: unknown): string {

@@ -1,0 +1,51 @@
+/** What a runtime needs from outside. Everything that does I/O or tells the time is here. */
+import type { Exchange } from '../pipeline/exchange.ts';
+import type { LogError } from '../pipeline/run.ts';
+import type { BackendResource, EndpointsResource } from '../snapshot/resources.ts';
+import type { ForwardOptions, Responder } from '../upstream/seam.ts';
+
+/** upstream/upstream.ts, as far as a runtime uses it. */
+export interface Upstream {
+  readonly id: string;
+  /** In place: pools of endpoints that stay are kept. */
+  update(backend: BackendResource, endpoints: EndpointsResource): void;
+  /** Idle connections close now, busy ones when their exchange ends. */
+  close(): void;
+  readonly stats: object;
+}
+
+export interface RuntimeDeps {
+  readonly createUpstream: (backend: BackendResource, endpoints: EndpointsResource) => Upstream;
+  readonly forward: (exchange: Exchange, upstream: Upstream, options: ForwardOptions, responder: Responder) => void;
+  /** Once an exchange, when it is over. */
+  readonly onFinish: (exchange: Exchange) => void;
+  readonly logError: LogError;
+  readonly newRequestId: () => string;
+  /** ms, monotonic: the clock of `exchange.startedAtMs`. */
+  readonly now: () => number;
+  /** At least 0, less than 1. */
+  readonly random: () => number;
+  readonly setTimer: (run: () => void, delayMs: number) => () => void;
+  readonly defaults: RuntimeDefaults;
+}
+
+/** What rules do not say. ms, 0 is off. */
+export interface RuntimeDefaults {
+  readonly requestTimeoutMs: number;
+  readonly backendTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly trustedHops: number;
+  readonly via: string;
+}
+
+/**
+ * A backend has a minute for its response head and five minutes between two pieces of a body, so nothing waits for ever; a whole
+ * request has no bound, so that streams may last.
+ */
+export const RUNTIME_DEFAULTS: RuntimeDefaults = {
+  requestTimeoutMs: 0,
+  backendTimeoutMs: 60_000,
+  idleTimeoutMs: 300_000,
+  trustedHops: 0,
+  via: '',
+};

@@ -1,0 +1,268 @@
+/**
+ * One step of the configuration, planned beside the running one: what is made, what is kept, what is rejected. Nothing that runs is
+ * touched before the plan is taken (runtime.ts). Cost follows the change: only what changed, and what refers to it, is made anew.
+ *
+ * A resource that can't be used keeps what it had before, with the other parts as they are now; where it had nothing, its rules
+ * are answered 503. A rule counts as unusable when a part it refers to is missing.
+ */
+import { messageOf } from '../errors.ts';
+import type { CompiledRule, Stage } from '../pipeline/chain.ts';
+import type { Pipeline } from '../pipeline/run.ts';
+import type { Routable } from '../router/candidate.ts';
+import { RouteError } from '../router/route-error.ts';
+import type { HostRouter } from '../router/router.ts';
+import { decodeResource, decodeRulePlace, type Rejection, type ResourceBytes } from '../snapshot/decode.ts';
+import type { BackendResource, EndpointsResource, RuleResource } from '../snapshot/resources.ts';
+import { createStage } from '../stages/registry.ts';
+import { StageError } from '../stages/stage-error.ts';
+import { compileRefusal, compileRule, type Parts, type RulePart, referencesOf } from './compile-rule.ts';
+import type { RuntimeDeps } from './deps.ts';
+import type { Held, HeldBackend, HeldPolicy, Ledger } from './ledger.ts';
+
+export interface Change {
+  readonly upsert: readonly ResourceBytes[];
+  readonly removed: readonly string[];
+}
+
+/** Null in a map: it goes. */
+export interface Plan {
+  readonly held: ReadonlyMap<string, Held | null>;
+  readonly policies: ReadonlyMap<string, HeldPolicy | null>;
+  /** `made`: a new upstream; else the one there is gets the new resources when the plan is taken. */
+  readonly backends: ReadonlyMap<string, (HeldBackend & { readonly made: boolean }) | null>;
+  readonly rules: ReadonlyMap<string, RulePart | null>;
+  readonly references: ReadonlyMap<string, readonly string[]>;
+  /** Null: no longer rejected. */
+  readonly rejected: ReadonlyMap<string, Rejection | null>;
+  readonly router: HostRouter<CompiledRule>;
+}
+
+export interface PlanContext {
+  readonly ledger: Ledger;
+  readonly router: HostRouter<CompiledRule>;
+  /** Index of the generation planned. */
+  readonly generation: number;
+  readonly pipeline: Pipeline;
+  readonly deps: RuntimeDeps;
+}
+
+/** Throws only on a mistake of ours; then nothing has changed. */
+export function planStep(change: Change, context: PlanContext): Plan {
+  const draft = new Draft(context);
+  try {
+    draft.decode(change);
+    draft.planPolicies();
+    draft.planBackends();
+    draft.planRules();
+    return draft.finish();
+  } catch (error) {
+    for (const backend of draft.backends.values()) if (backend?.made) backend.upstream.close();
+    throw error;
+  }
+}
+
+class Draft implements Parts {
+  readonly held = new Map<string, Held | null>();
+  readonly policies = new Map<string, HeldPolicy | null>();
+  readonly backends = new Map<string, (HeldBackend & { made: boolean }) | null>();
+  readonly rules = new Map<string, RulePart | null>();
+  readonly references = new Map<string, readonly string[]>();
+  readonly rejected = new Map<string, Rejection | null>();
+  readonly #dirtyBackends = new Set<string>();
+  readonly #dirtyRules = new Set<string>();
+  readonly #context: PlanContext;
+
+  constructor(context: PlanContext) {
+    this.#context = context;
+  }
+
+  policy(id: string): HeldPolicy | undefined {
+    return overlaid(this.policies, this.#context.ledger.policies, id);
+  }
+
+  upstream(id: string) {
+    return overlaid(this.backends, this.#context.ledger.backends, id)?.upstream;
+  }
+
+  decode(change: Change): void {
+    const { ledger } = this.#context;
+    for (const id of change.removed) {
+      if (!ledger.held.has(id)) continue;
+      this.held.set(id, null);
+      this.rejected.set(id, null);
+    }
+    for (const bytes of change.upsert) {
+      if (this.held.get(bytes.id) === undefined && ledger.held.get(bytes.id)?.hash === bytes.hash) continue;
+      const decoded = decodeResource(bytes);
+      const { id, hash } = bytes;
+      this.rejected.set(id, decoded.ok ? null : decoded);
+      this.held.set(
+        id,
+        decoded.ok
+          ? { hash, resource: decoded.resource, place: null }
+          : { hash, resource: null, place: decodeRulePlace(bytes) },
+      );
+    }
+    for (const id of this.held.keys()) {
+      if (id.startsWith('backend/')) this.#dirtyBackends.add(id);
+      else if (id.startsWith('rule/')) this.#dirtyRules.add(id);
+      else if (id.startsWith('endpoints/'))
+        for (const dependent of ledger.dependentsOf(id)) this.#dirtyBackends.add(dependent);
+    }
+  }
+
+  planPolicies(): void {
+    const { generation, deps } = this.#context;
+    for (const [id, held] of this.held) {
+      if (!id.startsWith('policy/')) continue;
+      if (held === null) {
+        this.policies.set(id, null);
+      } else if (held.resource?.kind === 'policy') {
+        const resource = held.resource;
+        try {
+          const stage = createStage(resource.config, { now: deps.now });
+          this.policies.set(id, { resource, config: resource.config, stage, born: generation });
+        } catch (error) {
+          this.#reject(id, held.hash, error, 'config.');
+        }
+      }
+      if (this.policies.has(id)) this.#markDependents(id);
+    }
+  }
+
+  planBackends(): void {
+    for (const id of this.#dirtyBackends) this.#planBackend(id);
+  }
+
+  #planBackend(id: string): void {
+    const { ledger, generation, deps } = this.#context;
+    const before = ledger.backends.get(id);
+    const held = this.#heldOf(id);
+    if (held === undefined) {
+      this.references.set(id, []);
+      if (before === undefined) return;
+      this.backends.set(id, null);
+      this.#markDependents(id);
+      return;
+    }
+    const sent = held.resource?.kind === 'backend' ? held.resource : null;
+    this.references.set(id, [...new Set([sent, before?.resource].flatMap((one) => (one ? [one.endpoints] : [])))]);
+    const found = sent === null ? null : this.#endpointsOf(sent, before);
+    if (sent !== null && found === null) {
+      this.#reject(id, held.hash, new StageError('endpoints', `there is no ${sent.endpoints}, or it was rejected`));
+    } else if (sent !== null) {
+      this.rejected.set(id, null);
+    }
+    const resource = found === null ? before?.resource : sent;
+    const endpoints = found ?? (before && (this.#endpointsOf(before.resource, before) ?? before.endpoints));
+    if (!resource || !endpoints) {
+      this.#markDependents(id);
+    } else if (before !== undefined) {
+      this.backends.set(id, { ...before, resource, endpoints, made: false });
+    } else {
+      try {
+        const upstream = deps.createUpstream(resource, endpoints);
+        this.backends.set(id, { resource, endpoints, upstream, born: generation, made: true });
+      } catch (error) {
+        this.#reject(id, held.hash, error);
+      }
+      this.#markDependents(id);
+    }
+  }
+
+  /** What was sent, else what the backend had from the same resource before. */
+  #endpointsOf(backend: BackendResource, before: HeldBackend | undefined): EndpointsResource | null {
+    const held = this.#heldOf(backend.endpoints);
+    if (held?.resource?.kind === 'endpoints') return held.resource;
+    return held !== undefined && before?.endpoints.id === backend.endpoints ? before.endpoints : null;
+  }
+
+  planRules(): void {
+    for (const id of this.#dirtyRules) {
+      const held = this.#heldOf(id);
+      const before = this.#context.ledger.rules.get(id);
+      const part = held === undefined ? null : this.#planRule(id, held, before);
+      if (part !== null || before !== undefined) this.rules.set(id, part);
+      const resources = [held?.resource, part?.resource].flatMap((one) => (one?.kind === 'rule' ? [one] : []));
+      this.references.set(id, [...new Set(resources.flatMap(referencesOf))]);
+    }
+  }
+
+  #planRule(id: string, held: Held, before: RulePart | undefined): RulePart | null {
+    const { pipeline } = this.#context;
+    const sent = held.resource?.kind === 'rule' ? held.resource : null;
+    if (sent !== null) {
+      const part = this.#tryRule(sent, held.hash, (error) => this.#reject(id, held.hash, error));
+      if (part !== null) {
+        this.rejected.set(id, null);
+        return part;
+      }
+    }
+    const old = before?.resource ?? null;
+    if (old !== null && old !== sent && before !== undefined) {
+      const part = this.#tryRule(old, before.compiled.hash, () => {});
+      if (part !== null) return part;
+    }
+    const place = sent ?? held.place ?? old;
+    return place === null ? null : compileRefusal(place, sent, old, held.hash, pipeline);
+  }
+
+  #tryRule(resource: RuleResource, hash: string, reject: (error: unknown) => void): RulePart | null {
+    const { pipeline, deps } = this.#context;
+    try {
+      return compileRule(resource, hash, this, pipeline, deps);
+    } catch (error) {
+      reject(error);
+      return null;
+    }
+  }
+
+  finish(): Plan {
+    const { ledger, router } = this.#context;
+    const removed: Routable<CompiledRule>[] = [];
+    const added: Routable<CompiledRule>[] = [];
+    for (const [id, part] of this.rules) {
+      const before = ledger.rules.get(id)?.routable;
+      if (before) removed.push(before);
+      if (part?.routable) added.push(part.routable);
+    }
+    const next = removed.length + added.length === 0 ? router : router.next({ removed, added });
+    return {
+      held: this.held,
+      policies: this.policies,
+      backends: this.backends,
+      rules: this.rules,
+      references: this.references,
+      rejected: this.rejected,
+      router: next,
+    };
+  }
+
+  #heldOf(id: string): Held | undefined {
+    return overlaid(this.held, this.#context.ledger.held, id);
+  }
+
+  #markDependents(id: string): void {
+    for (const dependent of this.#context.ledger.dependentsOf(id)) this.#dirtyRules.add(dependent);
+  }
+
+  #reject(id: string, hash: string, error: unknown, prefix = ''): void {
+    const known = error instanceof StageError || error instanceof RouteError;
+    // A mistake of ours in one stage must not keep all other changes from going live.
+    const message = known ? prefix + error.message : `could not be built: ${messageOf(error)}`;
+    this.rejected.set(id, { id, hash, message });
+  }
+}
+
+function overlaid<V>(over: ReadonlyMap<string, V | null>, base: ReadonlyMap<string, V>, id: string): V | undefined {
+  const value = over.get(id);
+  return value === null ? undefined : (value ?? base.get(id));
+}
+
+/** Stages of policies that a plan puts others in the place of. */
+export function replacedStages(plan: Plan, ledger: Ledger): { stage: Stage; born: number }[] {
+  return [...plan.policies.keys()].flatMap((id) => {
+    const old = ledger.policies.get(id);
+    return old?.stage?.close === undefined ? [] : [{ stage: old.stage, born: old.born }];
+  });
+}

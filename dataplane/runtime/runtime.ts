@@ -1,0 +1,192 @@
+/**
+ * The running configuration of one worker. A change is planned whole beside it, then taken in one step: exchanges that began before
+ * finish on the generation they hold, those that begin after see the new one.
+ */
+import { messageOf } from '../errors.ts';
+import type { Answer, Exchange } from '../pipeline/exchange.ts';
+import { problem } from '../pipeline/respond.ts';
+import { Pipeline } from '../pipeline/run.ts';
+import type { Rejection } from '../snapshot/decode.ts';
+import type { RuntimeDeps } from './deps.ts';
+import { describeLedger, type RuntimeDescription } from './describe.ts';
+import { RunningGeneration } from './generation.ts';
+import { Ledger } from './ledger.ts';
+import { type Change, type Plan, planStep, replacedStages } from './plan.ts';
+import { type Retired, Retirement } from './retirement.ts';
+
+/** `Verdict` in gateway.proto, and what the step cost. */
+export interface Applied {
+  /** Of what is held now. */
+  readonly revision: string;
+  /** False: nothing of the change was taken. */
+  readonly accepted: boolean;
+  /** All that does not run as it was sent, also from changes before. */
+  readonly rejected: Rejection[];
+  readonly message: string;
+  readonly built: BuildCounts;
+}
+
+/** How much was made anew; what is shared does not count. */
+export interface BuildCounts {
+  readonly rules: number;
+  readonly policies: number;
+  readonly upstreams: number;
+  readonly routerNodes: number;
+}
+
+const NOTHING_BUILT: BuildCounts = { rules: 0, policies: 0, upstreams: 0, routerNodes: 0 };
+
+export class Runtime {
+  readonly pipeline: Pipeline;
+  readonly #deps: RuntimeDeps;
+  readonly #ledger = new Ledger();
+  readonly #retirement = new Retirement();
+  #current: RunningGeneration;
+  #revision = '';
+
+  constructor(deps: RuntimeDeps) {
+    this.#deps = deps;
+    this.pipeline = new Pipeline({
+      newRequestId: deps.newRequestId,
+      trustRequestId: deps.defaults.trustedHops > 0,
+      onFinish: deps.onFinish,
+      logError: deps.logError,
+      now: deps.now,
+      setTimer: deps.setTimer,
+    });
+    this.#current = RunningGeneration.initial((index) => this.#retirement.drained(index));
+    this.#retirement.begin(this.#current.index);
+  }
+
+  /** For listeners. Bound: may be passed on as it is. */
+  readonly handler = (exchange: Exchange): void => {
+    this.pipeline.handle(exchange, this.#current);
+  };
+
+  /** For listeners: the answer to a request that never became an exchange. */
+  readonly refuse = (status: number, code: string, detail: string): Answer => {
+    const requestId = this.#deps.newRequestId();
+    const answer = problem(status, code, detail, requestId);
+    answer.headers.set('x-request-id', requestId);
+    return answer;
+  };
+
+  /** Empty before the first change. */
+  get revision(): string {
+    return this.#revision;
+  }
+
+  get generation(): number {
+    return this.#current.index;
+  }
+
+  /** The generation running now and those that still have exchanges. */
+  get liveGenerations(): number {
+    return this.#retirement.live;
+  }
+
+  /** id and hash of all that was sent, rejected or not. */
+  *held(): IterableIterator<{ id: string; hash: string }> {
+    for (const [id, { hash }] of this.#ledger.held) yield { id, hash };
+  }
+
+  /** Never throws. A change without content is accepted and leaves the generation as it is. */
+  apply(change: Change): Applied {
+    let plan: Plan;
+    try {
+      plan = planStep(change, {
+        ledger: this.#ledger,
+        router: this.#current.router,
+        generation: this.#current.index + 1,
+        pipeline: this.pipeline,
+        deps: this.#deps,
+      });
+    } catch (error) {
+      return this.#applied(false, `the change could not be planned: ${messageOf(error)}`, NOTHING_BUILT);
+    }
+    if (plan.held.size > 0 || !this.#current.configured) this.#take(plan);
+    return this.#applied(true, '', {
+      rules: plan.rules.size,
+      policies: plan.policies.size,
+      upstreams: [...plan.backends.values()].filter((backend) => backend?.made).length,
+      routerNodes: plan.rules.size === 0 ? 0 : plan.router.made,
+    });
+  }
+
+  /** For /debug/config; holds no secrets. */
+  describe(): RuntimeDescription {
+    return describeLedger(this.#ledger, this.#revision, this.#current.index, this.#retirement.live);
+  }
+
+  /** Closes all upstreams and stages. Call it when no exchange is left. */
+  close(): void {
+    for (const { upstream } of this.#ledger.backends.values()) upstream.close();
+    for (const { stage } of this.#ledger.policies.values()) stage?.close?.();
+  }
+
+  #applied(accepted: boolean, message: string, built: BuildCounts): Applied {
+    const rejected = [...this.#ledger.rejected.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    return { revision: this.#revision, accepted, rejected, message, built };
+  }
+
+  #take(plan: Plan): void {
+    const index = this.#current.index + 1;
+    const retired = this.#retiredBy(plan, index);
+    this.#update(plan);
+    const before = this.#current;
+    const next = new RunningGeneration(index, plan.router, (drained) => this.#retirement.drained(drained));
+    this.#retirement.begin(index);
+    this.#write(plan);
+    this.#current = next;
+    before.retire();
+    this.#retirement.retire(retired);
+  }
+
+  #retiredBy(plan: Plan, died: number): Retired[] {
+    const retired: Retired[] = [];
+    for (const { stage, born } of replacedStages(plan, this.#ledger)) {
+      retired.push({ close: () => stage.close?.(), born, died });
+    }
+    for (const [id, backend] of plan.backends) {
+      const old = this.#ledger.backends.get(id);
+      if (backend === null && old !== undefined) {
+        retired.push({ close: () => old.upstream.close(), born: old.born, died });
+      }
+    }
+    return retired;
+  }
+
+  /** Upstreams that stay get their new resources in place, so that pools and balancers live on. */
+  #update(plan: Plan): void {
+    for (const [id, backend] of plan.backends) {
+      const old = this.#ledger.backends.get(id);
+      if (backend === null || old === undefined) continue;
+      if (old.resource !== backend.resource || old.endpoints !== backend.endpoints) {
+        backend.upstream.update(backend.resource, backend.endpoints);
+      }
+    }
+  }
+
+  #write(plan: Plan): void {
+    const ledger = this.#ledger;
+    for (const [id, held] of plan.held) {
+      const old = ledger.held.get(id);
+      if (old !== undefined) ledger.sum.remove(id, old.hash);
+      if (held !== null) ledger.sum.add(id, held.hash);
+    }
+    merge(ledger.held, plan.held);
+    merge(ledger.policies, plan.policies);
+    merge(ledger.backends, plan.backends);
+    merge(ledger.rules, plan.rules);
+    merge(ledger.rejected, plan.rejected);
+    for (const [id, references] of plan.references) ledger.setReferences(id, references);
+    this.#revision = ledger.sum.value();
+  }
+}
+
+function merge<V>(into: Map<string, V>, from: ReadonlyMap<string, V | null>): void {
+  for (const [id, value] of from) {
+    if (value === null) into.delete(id);
+    else into.set(id, value);
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * Cross-origin requests as the Fetch standard has them (fetch.spec.whatwg.org section 3.3, HTTP extensions): preflights are answered
+ * here, responses get the fields that let a page read them. The backend's own CORS fields are replaced.
+ */
+import type { Stage } from '../pipeline/chain.ts';
+import type { Answer, Exchange } from '../pipeline/exchange.ts';
+import { Headers } from '../pipeline/headers.ts';
+import { problem } from '../pipeline/respond.ts';
+import type { PolicySection } from '../snapshot/resources.ts';
+import { StageError } from './stage-error.ts';
+
+export type CorsConfig = Extract<PolicySection, { section: 'cors' }>;
+
+/** Key in `exchange.locals`: the origin allowed, empty where the request has none that is; PREFLIGHT where all is said. */
+const LOCAL = 'cors';
+const PREFLIGHT = 'preflight';
+const BACKEND_FIELDS = [
+  'access-control-allow-origin',
+  'access-control-allow-credentials',
+  'access-control-allow-methods',
+  'access-control-allow-headers',
+  'access-control-expose-headers',
+  'access-control-max-age',
+];
+
+export function createCors(config: CorsConfig): Stage {
+  const allows = compileOrigins(config);
+  const anyOrigin = config.allowOrigins.includes('*');
+  const exposed = config.exposeHeaders.join(', ');
+
+  function onRequest(exchange: Exchange): Answer | undefined {
+    const origin = exchange.headers.get('origin');
+    if (origin === undefined) return undefined;
+    const allowed = allows(origin);
+    // Kept, because a later stage may edit the request's headers.
+    exchange.locals ??= new Map();
+    exchange.locals.set(LOCAL, allowed ? origin : '');
+    if (exchange.method !== 'OPTIONS') return undefined;
+    const method = exchange.headers.get('access-control-request-method');
+    if (method === undefined) return undefined;
+    exchange.locals.set(LOCAL, PREFLIGHT);
+    if (!allowed) {
+      const vary = ['vary', 'Origin'];
+      return problem(403, 'cors-origin', 'This origin is not allowed to call this route.', exchange.requestId, vary);
+    }
+    return preflight(origin, method, exchange.headers.getCombined('access-control-request-headers'));
+  }
+
+  function preflight(origin: string, method: string, asked: string | undefined): Answer {
+    const headers = new Headers();
+    allowOrigin(headers, origin);
+    // A wildcard is spelt out: with credentials, and for Authorization always, browsers take `*` by the letter.
+    const methods = config.allowMethods.includes('*') ? method : config.allowMethods.join(', ');
+    if (methods !== '') headers.add('access-control-allow-methods', methods);
+    const names = config.allowHeaders.includes('*') ? (asked ?? '') : config.allowHeaders.join(', ');
+    if (names !== '') headers.add('access-control-allow-headers', names);
+    headers.add('access-control-max-age', String(config.maxAgeSeconds));
+    headers.add('vary', 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers');
+    return { status: 204, code: '', headers, body: null };
+  }
+
+  function onResponse(exchange: Exchange): void {
+    const headers = exchange.responseHeaders;
+    const local = exchange.locals?.get(LOCAL);
+    if (headers === null || local === PREFLIGHT) return;
+    for (const name of BACKEND_FIELDS) headers.remove(name);
+    const origin = typeof local === 'string' ? local : allowedOrigin(exchange);
+    if (!anyOrigin) addVary(headers, 'Origin');
+    if (origin === '') return;
+    allowOrigin(headers, origin);
+    if (exposed !== '') headers.add('access-control-expose-headers', exposed);
+  }
+
+  function allowedOrigin(exchange: Exchange): string {
+    const origin = exchange.headers.get('origin');
+    return origin !== undefined && allows(origin) ? origin : '';
+  }
+
+  function allowOrigin(headers: Headers, origin: string): void {
+    headers.add('access-control-allow-origin', anyOrigin ? '*' : origin);
+    if (config.allowCredentials) headers.add('access-control-allow-credentials', 'true');
+  }
+
+  return { name: 'cors', onRequest, onResponse };
+}
+
+/** Throws StageError on an origin that no browser would send, and on any origin with credentials. */
+function compileOrigins(config: CorsConfig): (origin: string) => boolean {
+  const exact = new Set<string>();
+  const wildcards: { before: string; after: string }[] = [];
+  for (const [index, text] of config.allowOrigins.entries()) {
+    const field = `allowOrigins[${index}]`;
+    const origin = text.toLowerCase();
+    if (origin === '*') {
+      // Would let every site on the web act as the logged-in user (Fetch forbids the literal pair for that reason).
+      if (config.allowCredentials) throw new StageError(field, `* can't be combined with allowCredentials`);
+      return () => true;
+    }
+    const star = origin.indexOf('*');
+    if (star >= 0) {
+      if (!/^[a-z][a-z0-9+.-]*:\/\/\*(\.[a-z0-9-]+)+(:\d{1,5})?$/.test(origin)) {
+        throw new StageError(field, 'must look like https://*.example.com');
+      }
+      wildcards.push({ before: origin.slice(0, star), after: origin.slice(star + 1) });
+    } else {
+      if (origin !== 'null' && !/^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s]+$/.test(origin)) {
+        throw new StageError(field, 'must look like https://www.example.com, without path or trailing slash');
+      }
+      exact.add(origin);
+    }
+  }
+  return (text) => {
+    const origin = text.toLowerCase();
+    if (exact.has(origin)) return true;
+    for (const { before, after } of wildcards) {
+      if (origin.length <= before.length + after.length || !origin.startsWith(before) || !origin.endsWith(after))
+        continue;
+      // Labels only: `https://evil.example/.example.com` must not pass.
+      if (/^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(origin.slice(before.length, -after.length))) return true;
+    }
+    return false;
+  };
+}
+
+function addVary(headers: Headers, name: string): void {
+  const vary = headers.getCombined('vary');
+  if (vary === undefined) headers.add('vary', name);
+  else if (!vary.split(',').some((one) => one.trim() === '*' || one.trim().toLowerCase() === name.toLowerCase())) {
+    headers.set('vary', `${vary}, ${name}`);
+  }
+}
