@@ -1,0 +1,207 @@
+/**
+ * The chunked coding (RFC 9112 section 7.1). The decoder is pulled: it never calls back and makes no object a chunk.
+ */
+import { latin1 } from '../io/latin1.ts';
+import { CR, HTAB, LF, SP, VALUE } from './characters.ts';
+import { fieldCount, fieldKind, fieldName, fieldValue, type HeadLimits, scanFields } from './fields.ts';
+import { CONNECTION, CONTENT_LENGTH, EXPECT, HOP, HOST, TRANSFER_ENCODING, UPGRADE } from './names.ts';
+
+/** What `step` found: more bytes are needed; data from `dataStart` to `dataEnd`; the end of the body (see `trailers`); a malformed body. */
+export const CHUNK_MORE = 0;
+export const CHUNK_DATA = 1;
+export const CHUNK_END = 2;
+export const CHUNK_BAD = 3;
+
+export interface ChunkLimits {
+  /** Bytes of chunk extensions in one body, all together; they are read over and dropped. */
+  readonly extensionBytes: number;
+  readonly trailers: HeadLimits;
+}
+
+export const DEFAULT_CHUNK_LIMITS: ChunkLimits = {
+  extensionBytes: 4096,
+  trailers: { requestLineBytes: 0, headerBytes: 8192, headerCount: 32 },
+};
+
+const SIZE = 0;
+const BEFORE_EXTENSION = 1;
+const EXTENSION = 2;
+const SIZE_LF = 3;
+const DATA = 4;
+const DATA_CR = 5;
+const DATA_LF = 6;
+const TRAILERS = 7;
+const DONE = 8;
+const MAX_SIZE = Number.MAX_SAFE_INTEGER / 16 - 1;
+const MAX_DIGITS = 16;
+
+/** Value of a hexadecimal digit, 255 for any other byte. */
+const HEX = new Uint8Array(256).fill(255);
+for (let i = 0; i < 16; i++) {
+  HEX[i.toString(16).charCodeAt(0)] = i;
+  HEX[i.toString(16).toUpperCase().charCodeAt(0)] = i;
+}
+
+export class ChunkedDecoder {
+  dataStart = 0;
+  dataEnd = 0;
+  /** Where the next step begins. */
+  at = 0;
+  /** Name, value, …, without those that may not stand in trailers (RFC 9110 section 6.5.1); null where there are none. */
+  trailers: string[] | null = null;
+  private state = SIZE;
+  private remaining = 0;
+  private digits = 0;
+  private extension = 0;
+  private section: Buffer | null = null;
+  private readonly limits: ChunkLimits;
+
+  constructor(limits: ChunkLimits) {
+    this.limits = limits;
+  }
+
+  /** Reads on in `bytes` from `this.at` to `end`. After CHUNK_END `this.at` is the first byte behind the body. */
+  step(bytes: Buffer, end: number): number {
+    let at = this.at;
+    while (at < end) {
+      const byte = bytes[at] as number;
+      switch (this.state) {
+        case SIZE: {
+          const digit = HEX[byte] as number;
+          if (digit !== 255) {
+            if (this.remaining > MAX_SIZE || ++this.digits > MAX_DIGITS) return CHUNK_BAD;
+            this.remaining = this.remaining * 16 + digit;
+          } else if (this.digits === 0) return CHUNK_BAD;
+          else if (byte === CR) this.state = SIZE_LF;
+          else if (byte === 59) this.state = EXTENSION;
+          else if (byte === SP || byte === HTAB) this.state = BEFORE_EXTENSION;
+          else return CHUNK_BAD;
+          at++;
+          break;
+        }
+        case BEFORE_EXTENSION:
+          if (byte === 59) this.state = EXTENSION;
+          else if (byte !== SP && byte !== HTAB) return CHUNK_BAD;
+          if (++this.extension > this.limits.extensionBytes) return CHUNK_BAD;
+          at++;
+          break;
+        case EXTENSION:
+          if (byte === CR) this.state = SIZE_LF;
+          else if (VALUE[byte] === 0 || ++this.extension > this.limits.extensionBytes) return CHUNK_BAD;
+          at++;
+          break;
+        case SIZE_LF:
+          if (byte !== LF) return CHUNK_BAD;
+          this.state = this.remaining === 0 ? TRAILERS : DATA;
+          this.digits = 0;
+          at++;
+          break;
+        case DATA: {
+          const length = Math.min(end - at, this.remaining);
+          this.dataStart = at;
+          this.dataEnd = this.at = at + length;
+          this.remaining -= length;
+          if (this.remaining === 0) this.state = DATA_CR;
+          return CHUNK_DATA;
+        }
+        case DATA_CR:
+          if (byte !== CR) return CHUNK_BAD;
+          this.state = DATA_LF;
+          at++;
+          break;
+        case DATA_LF:
+          if (byte !== LF) return CHUNK_BAD;
+          this.state = SIZE;
+          at++;
+          break;
+        case TRAILERS: {
+          const result = this.readTrailers(bytes, at, end);
+          return result;
+        }
+        default:
+          return CHUNK_BAD;
+      }
+    }
+    this.at = at;
+    return CHUNK_MORE;
+  }
+
+  private readTrailers(bytes: Buffer, from: number, end: number): number {
+    let section = bytes;
+    let start = from;
+    let stop = end;
+    const held = this.section;
+    if (held !== null) {
+      section = Buffer.concat([held, bytes.subarray(from, end)]);
+      start = 0;
+      stop = section.length;
+      // Scanned again only when a line was completed: a byte at a time must not cost the square.
+      if (stop <= this.limits.trailers.headerBytes && bytes.indexOf(LF, from) < 0) {
+        this.section = section;
+        this.at = end;
+        return CHUNK_MORE;
+      }
+    }
+    const next = scanFields(section, start, stop, this.limits.trailers);
+    if (next < 0) return CHUNK_BAD;
+    if (next === 0) {
+      this.section = held === null ? Buffer.from(section.subarray(start, stop)) : section;
+      this.at = end;
+      return CHUNK_MORE;
+    }
+    this.at = end - (stop - next);
+    this.section = null;
+    this.state = DONE;
+    if (fieldCount() > 0) this.trailers = trailerFields(latin1(section, start, next), start);
+    return CHUNK_END;
+  }
+}
+
+function trailerFields(text: string, base: number): string[] | null {
+  const fields: string[] = [];
+  for (let i = 0; i < fieldCount(); i++) {
+    const name = fieldName(i, text, base);
+    if (!NOT_IN_TRAILERS.has(fieldKind(i)) && !NAMES_NOT_IN_TRAILERS.has(name)) {
+      fields.push(name, fieldValue(i, text, base));
+    }
+  }
+  return fields.length === 0 ? null : fields;
+}
+
+const NOT_IN_TRAILERS = new Set([CONTENT_LENGTH, TRANSFER_ENCODING, HOST, CONNECTION, EXPECT, UPGRADE, HOP]);
+/** Routing, framing, authentication and content fields (RFC 9110 section 6.5.1) and what this gateway itself asserts. */
+const NAMES_NOT_IN_TRAILERS = new Set([
+  'authorization',
+  'cache-control',
+  'content-encoding',
+  'content-range',
+  'content-type',
+  'cookie',
+  'forwarded',
+  'max-forwards',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'range',
+  'set-cookie',
+  'trailer',
+  'www-authenticate',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-request-id',
+]);
+
+/** The line before a chunk of `length` bytes; its data is followed by CRLF. */
+export function chunkHead(length: number): string {
+  return `${length.toString(16)}\r\n`;
+}
+
+export const LAST_CHUNK = '0\r\n\r\n';
+
+/** The end of a chunked body with its trailer section (name, value, …). */
+export function lastChunk(trailers: readonly string[] | null): string {
+  if (trailers === null || trailers.length === 0) return LAST_CHUNK;
+  let out = '0\r\n';
+  for (let i = 0; i < trailers.length; i += 2) out += `${trailers[i]}: ${trailers[i + 1]}\r\n`;
+  return `${out}\r\n`;
+}

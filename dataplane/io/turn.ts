@@ -1,0 +1,34 @@
+/**
+ * What is written during one read callback leaves in one system call a socket. A wire that holds text registers here; the outermost
+ * callback's end flushes all of them. Outside of a callback the next tick does.
+ */
+export interface Flushable {
+  flush(): void;
+}
+
+let depth = 0;
+let scheduled = false;
+const waiting: Flushable[] = [];
+
+export function beginTurn(): void {
+  depth++;
+}
+
+export function endTurn(): void {
+  if (--depth === 0 && waiting.length > 0) flushAll();
+}
+
+/** To be called once by a wire when its held text goes from empty to something. */
+export function flushLater(wire: Flushable): void {
+  waiting.push(wire);
+  if (depth === 0 && !scheduled) {
+    scheduled = true;
+    process.nextTick(flushAll);
+  }
+}
+
+function flushAll(): void {
+  scheduled = false;
+  for (let i = 0; i < waiting.length; i++) (waiting[i] as Flushable).flush();
+  waiting.length = 0;
+}

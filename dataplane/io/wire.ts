@@ -1,0 +1,234 @@
+/**
+ * One TCP connection as the engine uses it: read through `onread` into buffers of our choosing, written as text for heads and small
+ * bodies (one conversion, no Buffer) and as buffers for large ones.
+ */
+import net from 'node:net';
+import { type PooledBuffer, SHARED, takeBuffer } from './buffers.ts';
+import { latin1 } from './latin1.ts';
+import { beginTurn, endTurn, flushLater } from './turn.ts';
+
+/** `onread`: see above. `data`: plain 'data' events, a fresh Buffer a read; the fallback where a handle can't be had. */
+export type ReadMode = 'onread' | 'data';
+
+/** What a wire tells its owner. All of it synchronously, `onBytes` within a turn (see turn.ts). */
+export interface WireOwner {
+  /** Asked after each read: whether the next one fetches a large part of a body. */
+  readonly bulk: boolean;
+  /**
+   * `bytes` up to `length` were read. With `pooled` they live in it (retain it to keep them); otherwise they are valid during this
+   * call only.
+   */
+  onBytes(bytes: Buffer, length: number, pooled: PooledBuffer | null): void;
+  /** The peer sends no more. */
+  onEnd(): void;
+  /** What was written has left: called after `blocked` was true. */
+  onDrain(): void;
+  /** Gone; called once, nothing else after it. */
+  onClose(error: NodeJS.ErrnoException | null): void;
+}
+
+/** Up to this many bytes are joined with what precedes them into one text. */
+const SMALL = 4096;
+/** Held text beyond this leaves before the end of the turn. */
+const MAX_HELD = 32 * 1024;
+/** Unsent bytes above which the source must pause. */
+export const HIGH_WATER = 256 * 1024;
+
+interface Handle {
+  writeQueueSize?: number;
+}
+
+export class Wire {
+  readonly socket: net.Socket;
+  readonly owner: WireOwner;
+  private text = '';
+  private claimed: PooledBuffer | null = null;
+  private error: NodeJS.ErrnoException | null = null;
+  private paused = false;
+
+  /** Takes over an accepted socket (paused since it connected), or connects to `target`. */
+  constructor(owner: WireOwner, mode: ReadMode, from: net.Socket | net.TcpNetConnectOpts) {
+    this.owner = owner;
+    const onread = {
+      buffer: (): Buffer => {
+        if (!owner.bulk) {
+          this.claimed = null;
+          return SHARED;
+        }
+        this.claimed = takeBuffer();
+        return this.claimed.bytes;
+      },
+      callback: (length: number, bytes: Uint8Array): boolean => {
+        this.read(bytes as Buffer, length);
+        return true;
+      },
+    };
+    if (from instanceof net.Socket) this.socket = mode === 'onread' ? reopen(from, onread) : from;
+    else this.socket = net.connect(mode === 'onread' ? { ...from, onread } : from);
+    const socket = this.socket;
+    if (mode === 'data') socket.on('data', (bytes: Buffer) => this.read(bytes, bytes.length));
+    socket.on('end', () => this.turn(this.end));
+    socket.on('drain', () => this.turn(this.drain));
+    socket.on('error', (error) => {
+      this.error = error;
+    });
+    socket.on('close', () => this.turn(this.close));
+  }
+
+  /** Starts reading on an accepted socket. */
+  start(): void {
+    this.socket.resume();
+  }
+
+  get closed(): boolean {
+    return this.socket.destroyed;
+  }
+
+  /** Bytes written and not yet taken by the kernel. */
+  get unsent(): number {
+    return this.socket.writableLength + this.text.length;
+  }
+
+  /** True: stop writing until `onDrain`. */
+  get blocked(): boolean {
+    return this.socket.writableLength >= HIGH_WATER;
+  }
+
+  /** A number that moves whenever the kernel takes bytes; used to see a peer that stopped reading. */
+  get progress(): number {
+    const handle = (this.socket as unknown as { _handle: Handle | null })._handle;
+    return this.socket.bytesWritten - this.socket.writableLength - (handle?.writeQueueSize ?? 0);
+  }
+
+  /** Text of one character a byte; leaves at the end of the turn, joined with what else is written during it. */
+  write(text: string): void {
+    if (this.text === '') {
+      this.text = text;
+      flushLater(this);
+    } else {
+      this.text += text;
+    }
+    if (this.text.length > MAX_HELD) this.flush();
+  }
+
+  /** Body bytes; `release` is called once they are no longer needed. With a null one they are copied. */
+  writeBytes(bytes: Uint8Array, release: (() => void) | null): void {
+    const length = bytes.length;
+    if (length <= SMALL) {
+      this.write(latin1(bytes, 0, length));
+      if (release !== null) release();
+      return;
+    }
+    if (this.socket.destroyed) {
+      if (release !== null) release();
+      return;
+    }
+    let sent = bytes;
+    let done = release;
+    if (done === null) {
+      if (length > SHARED.length) sent = Buffer.from(bytes);
+      else {
+        const copy = takeBuffer();
+        copy.bytes.set(bytes, 0);
+        sent = copy.bytes.subarray(0, length);
+        done = copy.release;
+      }
+    }
+    const socket = this.socket;
+    if (this.text === '') {
+      if (done === null) socket.write(sent);
+      else socket.write(sent, done);
+      return;
+    }
+    socket.cork();
+    socket.write(this.text, 'latin1');
+    this.text = '';
+    if (done === null) socket.write(sent);
+    else socket.write(sent, done);
+    socket.uncork();
+  }
+
+  flush(): void {
+    const text = this.text;
+    if (text === '') return;
+    this.text = '';
+    if (!this.socket.destroyed) this.socket.write(text, 'latin1');
+  }
+
+  pause(): void {
+    if (this.paused) return;
+    this.paused = true;
+    this.socket.pause();
+  }
+
+  resume(): void {
+    if (!this.paused) return;
+    this.paused = false;
+    this.socket.resume();
+  }
+
+  /** Sends what is held, then FIN; reading goes on. */
+  finish(): void {
+    this.flush();
+    this.socket.end();
+  }
+
+  /** Sends what is held, then closes. */
+  finishAndClose(): void {
+    this.flush();
+    this.socket.destroySoon();
+  }
+
+  destroy(): void {
+    this.text = '';
+    this.socket.destroy();
+  }
+
+  private read(bytes: Buffer, length: number): void {
+    const pooled = this.claimed;
+    this.claimed = null;
+    beginTurn();
+    try {
+      this.owner.onBytes(bytes, length, pooled);
+    } finally {
+      if (pooled !== null) pooled.release();
+      endTurn();
+    }
+  }
+
+  /** Runs `step` as a read callback is run: what it writes leaves together. */
+  turn(step: () => void): void {
+    beginTurn();
+    try {
+      step.call(this);
+    } finally {
+      endTurn();
+    }
+  }
+
+  private end(): void {
+    this.owner.onEnd();
+  }
+
+  private drain(): void {
+    this.owner.onDrain();
+  }
+
+  private close(): void {
+    if (this.claimed !== null) this.claimed.release();
+    this.claimed = null;
+    this.owner.onClose(this.error);
+  }
+}
+
+/**
+ * A socket on the handle of an accepted one, as only a new socket takes `onread`. The accepted shell is closed without its handle,
+ * so that its server counts it out; connections are counted by the listener.
+ */
+function reopen(accepted: net.Socket, onread: net.OnReadOpts): net.Socket {
+  const shell = accepted as unknown as { _handle: unknown };
+  const handle = shell._handle;
+  shell._handle = null;
+  accepted.destroy();
+  return new net.Socket({ handle, onread, allowHalfOpen: true } as net.SocketConstructorOpts);
+}

@@ -1,0 +1,147 @@
+/** The HTTP/1.x listener: accepts connections, bounds and counts them, and drains them. */
+import net from 'node:net';
+import type { Refusal } from '../codec/refusals.ts';
+import type { TimerWheel } from '../io/wheel.ts';
+import type { ReadMode } from '../io/wire.ts';
+import type { Answer, Exchange } from '../pipeline/exchange.ts';
+import { Http1Connection } from './http1-connection.ts';
+import {
+  DEFAULT_LISTENER_LIMITS,
+  DEFAULT_LISTENER_TIMEOUTS,
+  type Listener,
+  type ListenerLimits,
+  type ListenerOptions,
+  type ListenerStats,
+  type ListenerTimeouts,
+} from './options.ts';
+
+/** Connections the kernel holds until they are accepted. */
+const BACKLOG = 4096;
+
+export function createHttp1Listener(options: ListenerOptions): Listener {
+  return new Http1Listener(options);
+}
+
+/** What a connection sees of its listener, and what the outside sees as Listener. */
+export class Http1Listener implements Listener {
+  readonly limits: ListenerLimits;
+  readonly timeouts: ListenerTimeouts;
+  readonly wheel: TimerWheel;
+  readonly trustedHops: number;
+  readonly readMode: ReadMode;
+  readonly handler: (exchange: Exchange) => void;
+  readonly refuse: (refusal: Refusal) => Answer;
+  readonly onError: (error: unknown) => void;
+  readonly epochMs: () => number;
+  /** Answers end their connection. */
+  draining = false;
+  /** `close` was called: a connection without a request closes. */
+  stopping = false;
+  private readonly options: ListenerOptions;
+  private readonly server: net.Server;
+  private readonly connections = new Set<Http1Connection>();
+  private inFlight = 0;
+  private requests = 0;
+  private refused = 0;
+  private overflow = 0;
+  private onEmpty: (() => void) | null = null;
+
+  constructor(options: ListenerOptions) {
+    this.options = options;
+    this.limits = { ...DEFAULT_LISTENER_LIMITS, ...options.limits };
+    this.timeouts = { ...DEFAULT_LISTENER_TIMEOUTS, ...options.timeouts };
+    this.wheel = options.wheel;
+    this.trustedHops = options.trustedHops ?? 0;
+    this.readMode = options.readMode ?? 'onread';
+    this.handler = options.handler;
+    this.refuse = options.refuse;
+    this.onError = options.onError ?? (() => {});
+    this.epochMs = options.epochMs ?? Date.now;
+    this.server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: false }, (socket) =>
+      this.accept(socket),
+    );
+  }
+
+  get stats(): ListenerStats {
+    return {
+      connections: this.connections.size,
+      inFlight: this.inFlight,
+      requests: this.requests,
+      refused: this.refused,
+      overflow: this.overflow,
+    };
+  }
+
+  listen(): Promise<{ address: string; port: number }> {
+    const { server } = this;
+    const { host, port, reusePort = false } = this.options;
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ host, port, backlog: BACKLOG, reusePort }, () => {
+        server.off('error', reject);
+        // An accept that fails (out of descriptors) must not end the worker.
+        server.on('error', this.onError);
+        const { address, port: bound } = server.address() as net.AddressInfo;
+        resolve({ address, port: bound });
+      });
+    });
+  }
+
+  beginDrain(): void {
+    this.draining = true;
+  }
+
+  async close(graceMs: number): Promise<void> {
+    this.draining = true;
+    this.stopping = true;
+    const closed = new Promise<void>((resolve) => {
+      this.server.close(() => resolve());
+    });
+    for (const connection of this.connections) connection.drain();
+    if (this.connections.size > 0) {
+      await new Promise<void>((resolve) => {
+        const deadline = setTimeout(() => {
+          for (const connection of this.connections) connection.wire.destroy();
+        }, graceMs);
+        this.onEmpty = () => {
+          clearTimeout(deadline);
+          resolve();
+        };
+      });
+    }
+    await closed;
+  }
+
+  // For connections.
+
+  requestBegan(): void {
+    this.requests++;
+    this.inFlight++;
+  }
+
+  requestRefused(): void {
+    this.requests++;
+    this.refused++;
+  }
+
+  exchangeEnded(): void {
+    this.inFlight--;
+  }
+
+  closed(connection: Http1Connection): void {
+    this.connections.delete(connection);
+    if (this.connections.size === 0) this.onEmpty?.();
+  }
+
+  private accept(socket: net.Socket): void {
+    if (this.connections.size >= this.limits.maxConnections) {
+      this.overflow++;
+      socket.on('error', () => {});
+      socket.end('HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n', () =>
+        socket.destroy(),
+      );
+      return;
+    }
+    this.connections.add(new Http1Connection(this, socket));
+  }
+}

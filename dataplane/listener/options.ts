@@ -1,0 +1,97 @@
+import { type ChunkLimits, DEFAULT_CHUNK_LIMITS } from '../codec/chunked.ts';
+import { DEFAULT_HEAD_LIMITS } from '../codec/fields.ts';
+import type { Refusal } from '../codec/refusals.ts';
+import type { RequestHeadLimits } from '../codec/request-head.ts';
+import type { TimerWheel } from '../io/wheel.ts';
+import type { ReadMode } from '../io/wire.ts';
+import type { Answer, Exchange } from '../pipeline/exchange.ts';
+
+export interface ListenerLimits {
+  readonly head: RequestHeadLimits;
+  readonly chunks: ChunkLimits;
+  /** Open connections; one more is answered 503 and closed. */
+  readonly maxConnections: number;
+  /** Bytes of pipelined requests held while one is being answered; beyond, reading stops. */
+  readonly pipelineBytes: number;
+  /** Bytes of a request body read and dropped after its answer so that the connection can be used again; beyond, it is closed. */
+  readonly discardBytes: number;
+}
+
+export const DEFAULT_LISTENER_LIMITS: ListenerLimits = {
+  head: { ...DEFAULT_HEAD_LIMITS, mergeSlashes: true },
+  chunks: DEFAULT_CHUNK_LIMITS,
+  maxConnections: 50_000,
+  pipelineBytes: 64 * 1024,
+  discardBytes: 256 * 1024,
+};
+
+/** All in ms; 0 switches one off. They fire up to one tick of the wheel late. */
+export interface ListenerTimeouts {
+  /** From the first byte of a head (or the accept) to its end: 408. */
+  readonly headerMs: number;
+  /** Between requests. */
+  readonly idleMs: number;
+  /** Between two reads of a request body that is wanted: 408. */
+  readonly bodyMs: number;
+  /** Without the client taking a byte of a waiting response: closed. */
+  readonly writeMs: number;
+  /**
+   * How long a request lives on after its client closed its sending side. Nearly always that client is gone, and only a write
+   * would tell; a client that half-closes and waits still gets an answer that comes within this time.
+   */
+  readonly halfCloseMs: number;
+  /** How long a connection that is being closed is read on, so that no reset destroys the answer on its way (RFC 9112 section 9.6). */
+  readonly lingerMs: number;
+}
+
+export const DEFAULT_LISTENER_TIMEOUTS: ListenerTimeouts = {
+  headerMs: 10_000,
+  idleMs: 75_000,
+  bodyMs: 30_000,
+  writeMs: 30_000,
+  halfCloseMs: 5_000,
+  lingerMs: 2_000,
+};
+
+export interface ListenerOptions {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  /** SO_REUSEPORT, so that several workers share one port. */
+  readonly reusePort?: boolean;
+  /** Called synchronously with each request; everything after goes through `exchange.downstream`. */
+  readonly handler: (exchange: Exchange) => void;
+  /** The answer to what never became an exchange. Must not throw. Only status, headers and body are used. */
+  readonly refuse: (refusal: Refusal) => Answer;
+  /** A handler that threw: the exchange is broken off. */
+  readonly onError?: (error: unknown) => void;
+  readonly wheel: TimerWheel;
+  readonly limits?: Partial<ListenerLimits>;
+  readonly timeouts?: Partial<ListenerTimeouts>;
+  /** Proxies in front whose X-Forwarded-* are believed; see client-address.ts. Default 0. */
+  readonly trustedHops?: number;
+  /** Default `onread`. */
+  readonly readMode?: ReadMode;
+  /** Wall clock for the Date field, ms since the epoch. */
+  readonly epochMs?: () => number;
+}
+
+export interface ListenerStats {
+  readonly connections: number;
+  /** Exchanges handed to the handler whose response has not ended. */
+  readonly inFlight: number;
+  /** Requests since the start, refused ones included. */
+  readonly requests: number;
+  readonly refused: number;
+  /** Connections turned away at `maxConnections`. */
+  readonly overflow: number;
+}
+
+export interface Listener {
+  listen(): Promise<{ address: string; port: number }>;
+  /** From now on answers end their connection. New connections are still accepted. */
+  beginDrain(): void;
+  /** Stops accepting, closes idle connections, and waits for the others at most `graceMs`; then they are broken off. */
+  close(graceMs: number): Promise<void>;
+  readonly stats: ListenerStats;
+}

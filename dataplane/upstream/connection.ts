@@ -1,0 +1,423 @@
+/**
+ * One HTTP/1.1 connection to an endpoint: sends one request at a time and cuts what comes back into heads and bodies. What they
+ * mean to the exchange is the job's business (forward.ts).
+ */
+import {
+  CHUNK_DATA,
+  CHUNK_END,
+  CHUNK_MORE,
+  ChunkedDecoder,
+  type ChunkLimits,
+  DEFAULT_CHUNK_LIMITS,
+} from '../codec/chunked.ts';
+import { DEFAULT_HEAD_LIMITS, type HeadLimits } from '../codec/fields.ts';
+import { parseResponseHead, ResponseHead } from '../codec/response-head.ts';
+import { type PooledBuffer, SHARED_BYTES } from '../io/buffers.ts';
+import { Timer, type TimerOwner } from '../io/wheel.ts';
+import { Wire, type WireOwner } from '../io/wire.ts';
+import type { Release, TunnelEnd } from '../pipeline/exchange.ts';
+import type { EndpointPool } from './endpoint-pool.ts';
+
+/** What a connection tells the exchange it works for. */
+export interface Job {
+  /** The connection is there and free: send the request. */
+  onReady(connection: UpstreamConnection): void;
+  onInformational(head: ResponseHead): void;
+  /** The final head (101 included). `connection.proceed()` must follow, now or later. */
+  onHead(head: ResponseHead): void;
+  /** A part of the response body; as BodySink.onData. */
+  onBody(bytes: Uint8Array, release: Release): boolean;
+  /** The response is complete; the connection has been given back. */
+  onComplete(trailers: string[] | null): void;
+  /** Can take more of the request body. */
+  onWritable(): void;
+  /** The connection is of no use any more. */
+  onFailure(failure: Failure): void;
+  /** The timer that the job armed through the connection. */
+  onDeadline(): void;
+}
+
+export type Failure =
+  /** No connection was had. */
+  | 'connect'
+  | 'connect-timeout'
+  /** Broken before the first byte of a response, on a connection that had served before: the other side may just have closed it as idle. */
+  | 'stale'
+  /** Broken before the end of a response. */
+  | 'reset'
+  /** Not an HTTP response that could be passed on. */
+  | 'protocol';
+
+const CONNECTING = 0;
+const IDLE = 1;
+const HEAD = 2;
+/** The head was told, its job has not yet said `proceed`. */
+const HELD = 3;
+const LENGTH = 4;
+const CHUNKED = 5;
+const UNTIL_CLOSE = 6;
+const TUNNEL = 7;
+const CLOSED = 8;
+
+const LF = 10;
+const PARSE_AGAIN_BYTES = 1024;
+/** Informational heads before a final one; a backend that sends more is broken. */
+const MAX_INFORMATIONAL = 16;
+
+/** One for the whole worker: it is read before another head is parsed. */
+const head = new ResponseHead();
+
+export class UpstreamConnection implements WireOwner, TimerOwner {
+  bulk = false;
+  readonly wire: Wire;
+  readonly pool: EndpointPool;
+  /** The request is sent to its end. Set by the job. */
+  requestDone = false;
+  /** Exchanges served before this one. */
+  served = 0;
+  private job: Job | null;
+  private state = CONNECTING;
+  private next = LENGTH;
+  private bodiless = false;
+  private remaining = 0;
+  private decoder: ChunkedDecoder | null = null;
+  private keepAlive = true;
+  private informational = 0;
+  private held: Buffer | null = null;
+  private parsedLength = 0;
+  private peer: TunnelEnd | null = null;
+  /** The endpoint sends no more. */
+  private ended = false;
+  private timedOut = false;
+  private processing = false;
+  /** The client is behind: not read on until `resume`. */
+  private paused = false;
+  /** A byte of the response has come. */
+  private answered = false;
+  /** More bytes came with the head than the head. */
+  private excess = false;
+  private readonly timer: Timer = new Timer(this);
+
+  constructor(pool: EndpointPool, job: Job) {
+    this.pool = pool;
+    this.job = job;
+    this.wire = new Wire(this, pool.readMode, {
+      host: pool.address,
+      port: pool.port,
+      noDelay: true,
+      allowHalfOpen: true,
+    });
+    this.wire.socket.once('connect', () => this.wire.turn(() => this.onConnect()));
+    if (pool.connectTimeoutMs > 0) pool.wheel.arm(this.timer, pool.connectTimeoutMs);
+  }
+
+  get usable(): boolean {
+    return this.state === IDLE && !this.wire.closed;
+  }
+
+  /** Begins with the next exchange. `head` says that the response has no body whatever its fields say. */
+  begin(job: Job, isHead: boolean): void {
+    this.job = job;
+    this.state = HEAD;
+    this.bodiless = isHead;
+    this.requestDone = false;
+    this.informational = 0;
+    this.keepAlive = true;
+  }
+
+  /** Calls `job.onDeadline` in `delayMs`; 0: not at all. */
+  deadline(delayMs: number): void {
+    if (delayMs > 0) this.pool.wheel.arm(this.timer, delayMs);
+    else this.pool.wheel.disarm(this.timer);
+  }
+
+  /** The head was passed on: the body may come. */
+  proceed(): void {
+    if (this.state !== HELD) return;
+    this.state = this.next;
+    if (this.state === LENGTH && this.remaining === 0) {
+      this.complete(null, this.excess || this.held !== null);
+      return;
+    }
+    if (this.processing) return;
+    this.processHeld();
+    if (!this.paused) this.wire.resume();
+  }
+
+  /** The client can take more. */
+  resume(): void {
+    if (!this.paused) return;
+    this.paused = false;
+    this.wire.resume();
+  }
+
+  /** The client is behind, and the endpoint waits for it. */
+  get waiting(): boolean {
+    return this.paused;
+  }
+
+  /** After a 101: raw bytes both ways. */
+  openTunnel(peer: TunnelEnd): void {
+    this.state = TUNNEL;
+    this.peer = peer;
+    this.deadline(0);
+    const { held } = this;
+    this.held = null;
+    if (held === null || peer.write(held, NOTHING)) this.wire.resume();
+  }
+
+  /** The exchange no longer wants it: closed, as the rest of the response would come. */
+  abandon(): void {
+    this.job = null;
+    this.state = CLOSED;
+    this.close();
+  }
+
+  /** Closes an idle connection. */
+  close(): void {
+    this.wire.destroy();
+  }
+
+  /** Idle in the pool: closed after `idleTimeoutMs`. */
+  rest(): void {
+    this.state = IDLE;
+    this.job = null;
+    this.deadline(this.pool.idleTimeoutMs);
+  }
+
+  onBytes(bytes: Buffer, length: number, pooled: PooledBuffer | null): void {
+    const { held } = this;
+    this.bulk = length >= SHARED_BYTES && (this.state >= HEAD || this.held !== null);
+    if (held === null) {
+      this.process(bytes, 0, length, pooled);
+      return;
+    }
+    const joined = Buffer.concat([held, bytes.subarray(0, length)]);
+    this.held = joined;
+    if (this.state !== HEAD) return;
+    if (joined.length - this.parsedLength < PARSE_AGAIN_BYTES && joined.indexOf(LF, held.length) < 0) return;
+    this.processHeld();
+  }
+
+  onEnd(): void {
+    switch (this.state) {
+      case UNTIL_CLOSE:
+        this.complete(null);
+        break;
+      case TUNNEL:
+        this.peer?.end();
+        break;
+      default:
+        // A held response may be complete already; what it lacks shows when it is read on.
+        if (this.state === HELD) this.ended = true;
+        else this.wire.destroy();
+    }
+  }
+
+  onDrain(): void {
+    if (this.state === TUNNEL) this.peer?.resume();
+    else this.job?.onWritable();
+  }
+
+  onClose(): void {
+    const { job, state, peer } = this;
+    this.state = CLOSED;
+    this.job = null;
+    this.peer = null;
+    this.held = null;
+    this.pool.wheel.drop(this.timer);
+    this.pool.closed(this);
+    if (peer !== null) peer.destroy();
+    if (job === null) return;
+    if (state === CONNECTING) job.onFailure(this.timedOut ? 'connect-timeout' : 'connect');
+    else job.onFailure(state === HEAD && this.served > 0 && !this.answered ? 'stale' : 'reset');
+  }
+
+  onTimeout(): void {
+    if (this.state === CONNECTING) {
+      this.timedOut = true;
+      this.wire.destroy();
+    } else if (this.state === IDLE) this.wire.destroy();
+    else this.job?.onDeadline();
+  }
+
+  private onConnect(): void {
+    this.deadline(0);
+    const { job } = this;
+    if (job === null) {
+      this.pool.free(this);
+      return;
+    }
+    this.state = IDLE;
+    job.onReady(this);
+  }
+
+  private process(bytes: Buffer, from: number, end: number, pooled: PooledBuffer | null): void {
+    let at = from;
+    this.processing = true;
+    while (at < end) {
+      switch (this.state) {
+        case HEAD: {
+          this.answered = true;
+          const next = parseResponseHead(bytes, at, end, this.pool.headLimits, head);
+          if (next < 0) {
+            this.fail();
+            at = end;
+          } else if (next === 0) {
+            this.hold(bytes, at, end);
+            at = end;
+          } else {
+            at = next;
+            this.excess = next < end;
+            this.readHead();
+          }
+          break;
+        }
+        case LENGTH:
+        case UNTIL_CLOSE:
+          at = this.plainBody(bytes, at, end, pooled);
+          break;
+        case CHUNKED:
+          at = this.chunkedBody(bytes, at, end, pooled);
+          break;
+        case HELD:
+          this.hold(bytes, at, end);
+          this.wire.pause();
+          at = end;
+          break;
+        case TUNNEL:
+          this.tunnelBytes(bytes, at, end, pooled);
+          at = end;
+          break;
+        default:
+          // Bytes nobody asked for, on an idle connection or behind a response: it can't be trusted.
+          this.wire.destroy();
+          at = end;
+      }
+    }
+    this.processing = false;
+  }
+
+  private pause(): void {
+    this.paused = true;
+    this.wire.pause();
+  }
+
+  private processHeld(): void {
+    const { held } = this;
+    if (held === null) return;
+    this.held = null;
+    this.process(held, 0, held.length, null);
+    if (this.ended && this.state !== HELD && this.state !== IDLE) this.onEnd();
+  }
+
+  private hold(bytes: Buffer, from: number, end: number): void {
+    this.held = Buffer.from(bytes.subarray(from, end));
+    this.parsedLength = this.held.length;
+  }
+
+  private readHead(): void {
+    const job = this.job as Job;
+    const { status } = head;
+    if (status < 200 && status !== 101) {
+      if (++this.informational > MAX_INFORMATIONAL) this.fail();
+      else job.onInformational(head);
+      return;
+    }
+    this.keepAlive = head.keepAlive;
+    this.state = HELD;
+    if (this.bodiless || status === 204 || status === 304) {
+      this.next = LENGTH;
+      this.remaining = 0;
+    } else if (head.chunked) {
+      this.next = CHUNKED;
+      this.decoder = new ChunkedDecoder(this.pool.chunkLimits);
+    } else if (head.contentLength >= 0) {
+      this.next = LENGTH;
+      this.remaining = head.contentLength;
+    } else {
+      this.next = UNTIL_CLOSE;
+      this.keepAlive = false;
+    }
+    job.onHead(head);
+  }
+
+  private plainBody(bytes: Buffer, at: number, end: number, pooled: PooledBuffer | null): number {
+    let length = end - at;
+    if (this.state === LENGTH) {
+      if (this.remaining < length) length = this.remaining;
+      this.remaining -= length;
+    }
+    const job = this.job as Job;
+    if (pooled !== null) pooled.references++;
+    if (!job.onBody(bytes.subarray(at, at + length), pooled === null ? null : pooled.release)) this.pause();
+    if (this.state === LENGTH && this.remaining === 0) this.complete(null, at + length < end);
+    return at + length;
+  }
+
+  private chunkedBody(bytes: Buffer, from: number, end: number, pooled: PooledBuffer | null): number {
+    const decoder = this.decoder as ChunkedDecoder;
+    decoder.at = from;
+    while (this.state === CHUNKED) {
+      const found = decoder.step(bytes, end);
+      if (found === CHUNK_DATA) {
+        if (pooled !== null) pooled.references++;
+        const data = bytes.subarray(decoder.dataStart, decoder.dataEnd);
+        if (!(this.job as Job).onBody(data, pooled === null ? null : pooled.release)) this.pause();
+      } else if (found === CHUNK_MORE) return end;
+      else if (found === CHUNK_END) {
+        this.complete(decoder.trailers, decoder.at < end);
+        return decoder.at;
+      } else {
+        this.fail();
+        return end;
+      }
+    }
+    return end;
+  }
+
+  /** The response is here to its end. `excess`: and more than that, so that the connection can't be used again. */
+  private complete(trailers: string[] | null, excess = false): void {
+    const job = this.job as Job;
+    this.job = null;
+    this.decoder = null;
+    this.bulk = false;
+    this.served++;
+    this.answered = false;
+    this.paused = false;
+    this.wire.resume();
+    if (this.keepAlive && this.requestDone && !excess && !this.ended) this.pool.free(this);
+    else {
+      this.state = IDLE;
+      this.wire.destroy();
+    }
+    job.onComplete(trailers);
+  }
+
+  private fail(): void {
+    const { job } = this;
+    this.job = null;
+    this.state = CLOSED;
+    this.wire.destroy();
+    job?.onFailure('protocol');
+  }
+
+  private tunnelBytes(bytes: Buffer, from: number, end: number, pooled: PooledBuffer | null): void {
+    if (pooled !== null) pooled.references++;
+    const peer = this.peer as TunnelEnd;
+    if (!peer.write(bytes.subarray(from, end), pooled === null ? null : pooled.release)) this.wire.pause();
+  }
+}
+
+const NOTHING = (): void => {};
+
+/** What `EndpointPool` adds to the addresses of its connections. */
+export interface ConnectionLimits {
+  readonly headLimits: HeadLimits;
+  readonly chunkLimits: ChunkLimits;
+}
+
+export const DEFAULT_CONNECTION_LIMITS: ConnectionLimits = {
+  headLimits: { ...DEFAULT_HEAD_LIMITS, headerBytes: 64 * 1024 },
+  chunkLimits: DEFAULT_CHUNK_LIMITS,
+};

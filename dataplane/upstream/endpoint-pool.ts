@@ -1,0 +1,134 @@
+/** The connections of one worker to one endpoint: reused last in, first out, bounded, with a bounded queue behind them. */
+import type { ChunkLimits } from '../codec/chunked.ts';
+import type { HeadLimits } from '../codec/fields.ts';
+import type { TimerWheel } from '../io/wheel.ts';
+import type { ReadMode } from '../io/wire.ts';
+import type { BackendResource, Endpoint } from '../snapshot/resources.ts';
+import type { Candidate } from './balance/balancer.ts';
+import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS, type Job, UpstreamConnection } from './connection.ts';
+
+export interface PoolDependencies {
+  readonly wheel: TimerWheel;
+  /** Default `onread`. */
+  readonly readMode?: ReadMode;
+  readonly limits?: ConnectionLimits;
+}
+
+/** What `request` did: a connection was given or is being made; the job waits in the queue; both are full; the endpoint is gone. */
+export type RequestOutcome = 'started' | 'queued' | 'overflow' | 'gone';
+
+export class EndpointPool implements Candidate {
+  readonly address: string;
+  readonly port: number;
+  /** `address:port`, an IPv6 address in brackets. */
+  readonly name: string;
+  weight: number;
+  /** Exchanges on their way to or at this endpoint, queued ones included. Kept by forward. */
+  active = 0;
+  readonly wheel: TimerWheel;
+  readonly readMode: ReadMode;
+  readonly headLimits: HeadLimits;
+  readonly chunkLimits: ChunkLimits;
+  connectTimeoutMs = 0;
+  idleTimeoutMs = 0;
+  private maxConnections = 0;
+  private maxPending = 0;
+  private readonly idle: UpstreamConnection[] = [];
+  private open = 0;
+  private queue: Job[] = [];
+  private draining = false;
+
+  constructor(endpoint: Endpoint, backend: BackendResource, deps: PoolDependencies) {
+    this.address = endpoint.address;
+    this.port = endpoint.port;
+    this.name = endpointName(endpoint);
+    this.weight = endpoint.weight;
+    this.wheel = deps.wheel;
+    this.readMode = deps.readMode ?? 'onread';
+    const limits = deps.limits ?? DEFAULT_CONNECTION_LIMITS;
+    this.headLimits = limits.headLimits;
+    this.chunkLimits = limits.chunkLimits;
+    this.configure(backend);
+  }
+
+  configure(backend: BackendResource): void {
+    this.connectTimeoutMs = backend.connectTimeoutMs;
+    this.idleTimeoutMs = backend.pool.idleTimeoutMs;
+    this.maxConnections = backend.pool.maxConnections;
+    this.maxPending = backend.pool.maxPending;
+  }
+
+  get connections(): number {
+    return this.open;
+  }
+
+  get pending(): number {
+    return this.queue.length;
+  }
+
+  /** Finds a connection for `job`: `job.onReady` follows at once or later, or `job.onFailure`. `fresh`: not one that has served. */
+  request(job: Job, fresh: boolean): RequestOutcome {
+    if (this.draining) return 'gone';
+    if (!fresh) {
+      for (let connection = this.idle.pop(); connection !== undefined; connection = this.idle.pop()) {
+        if (connection.usable) {
+          job.onReady(connection);
+          return 'started';
+        }
+      }
+    }
+    if (this.open < this.maxConnections) {
+      this.connect(job);
+      return 'started';
+    }
+    if (this.queue.length >= this.maxPending) return 'overflow';
+    this.queue.push(job);
+    return 'queued';
+  }
+
+  /** The job no longer waits. */
+  withdraw(job: Job): void {
+    const at = this.queue.indexOf(job);
+    if (at >= 0) this.queue.splice(at, 1);
+  }
+
+  /** From a connection: its exchange is complete and it can serve the next. */
+  free(connection: UpstreamConnection): void {
+    connection.rest();
+    const job = this.queue.shift();
+    if (job !== undefined) {
+      job.onReady(connection);
+      return;
+    }
+    if (this.draining) connection.close();
+    else this.idle.push(connection);
+  }
+
+  /** From a connection: it is gone. */
+  closed(connection: UpstreamConnection): void {
+    this.open--;
+    const at = this.idle.indexOf(connection);
+    if (at >= 0) this.idle.splice(at, 1);
+    if (this.open < this.maxConnections) {
+      const job = this.queue.shift();
+      if (job !== undefined) this.connect(job);
+    }
+  }
+
+  /** Takes no further exchange; what is in flight or waits is finished. */
+  drain(): void {
+    this.draining = true;
+    for (const connection of this.idle.splice(0)) connection.close();
+  }
+
+  private connect(job: Job): void {
+    this.open++;
+    new UpstreamConnection(this, job);
+  }
+}
+
+export function endpointName(endpoint: { readonly address: string; readonly port: number }): string {
+  return endpoint.address.includes(':')
+    ? `[${endpoint.address}]:${endpoint.port}`
+    : `${endpoint.address}:${endpoint.port}`;
+}
