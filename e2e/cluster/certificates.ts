@@ -21,7 +21,7 @@ export interface CertificateRequest {
   alternativeNames?: readonly string[];
 }
 
-/** A self-signed authority `NAME.crt`, `NAME.key` in `directory`. */
+/** A self-signed authority `NAME.crt`, `NAME.key` in `directory`; its name is also its DNS name. */
 export async function createAuthority(directory: string, name: string): Promise<CertificateFiles> {
   const files = { cert: join(directory, `${name}.crt`), key: join(directory, `${name}.key`) };
   await run([
@@ -38,7 +38,7 @@ export async function createAuthority(directory: string, name: string): Promise<
       validDays,
     ],
     ...['-keyout', files.key, '-out', files.cert, '-subj', `/CN=${name}`],
-    ...['-addext', 'keyUsage=critical,keyCertSign,cRLSign,digitalSignature'],
+    ...['-addext', 'keyUsage=critical,keyCertSign,cRLSign,digitalSignature', '-addext', `subjectAltName=DNS:${name}`],
   ]);
   return files;
 }

@@ -1,20 +1,25 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { acquireCluster } from './acquire.ts';
+import { createAuthority } from './certificates.ts';
 import type { Cluster } from './cluster.ts';
 import { nodeImage } from './images.ts';
 import { until } from './process.ts';
 
 const fixtures = join(import.meta.dirname, 'fixtures');
 const echo = nodeImage({ folder: fixtures, arguments: ['/app/echo.ts'], user: '65532:65532' });
+const customMetrics = nodeImage({ folder: fixtures, arguments: ['/app/custom-metrics.ts'], user: '65532:65532' });
 let cluster: Cluster;
 
 beforeAll(async () => {
   cluster = await acquireCluster({
-    images: { 'tidegate/echo:dev': echo },
+    images: { 'tidegate/echo:dev': echo, 'tidegate/custom-metrics:dev': customMetrics },
+    hpaDownscaleStabilizationMs: 4_000,
     restartBackoffMs: 1_000,
     log: console.log,
   });
@@ -331,3 +336,86 @@ test('an unknown image and a disruption budget act as in a real cluster', async 
   expect(drain.stderr).toContain("violate the pod's disruption budget");
   await cluster.kubectl(['uncordon', node]);
 });
+
+test('the HPA follows a custom metric of an aggregated API, up and down', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'tidegate-metrics-'));
+  const serving = await createAuthority(directory, 'custom-metrics.default.svc');
+  const certificate = { 'tls.crt': readFileSync(serving.cert, 'utf8'), 'tls.key': readFileSync(serving.key, 'utf8') };
+  rmSync(directory, { recursive: true });
+  // What an extension server reads by its rights; here the test copies it.
+  const trusted = await cluster.get<{ data: object }>([
+    'configmap',
+    'extension-apiserver-authentication',
+    '-n',
+    'kube-system',
+  ]);
+  const name = 'custom-metrics';
+  const metadata = { name, namespace: 'default' };
+  const volumeMounts = [
+    { name: 'certs', mountPath: '/certs' },
+    { name: 'front-proxy', mountPath: '/front-proxy' },
+  ];
+  const volumes = [
+    { name: 'certs', secret: { secretName: name } },
+    { name: 'front-proxy', configMap: { name } },
+  ];
+  const readinessProbe = { tcpSocket: { port: 8443 }, periodSeconds: 1 };
+  await cluster.apply([
+    { apiVersion: 'v1', kind: 'Secret', metadata, stringData: certificate },
+    { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: trusted.data },
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata,
+      spec: { selector: labels(name), ports: [{ port: 443, targetPort: 8443 }] },
+    },
+    deployment(name, 1, {
+      containers: [{ name, image: 'tidegate/custom-metrics:dev', readinessProbe, volumeMounts }],
+      volumes,
+    }),
+    {
+      apiVersion: 'apiregistration.k8s.io/v1',
+      kind: 'APIService',
+      metadata: { name: 'v1beta2.custom.metrics.k8s.io' },
+      spec: {
+        ...{ group: 'custom.metrics.k8s.io', version: 'v1beta2', groupPriorityMinimum: 100, versionPriority: 100 },
+        service: { name, namespace: 'default', port: 443 },
+        caBundle: Buffer.from(certificate['tls.crt']).toString('base64'),
+      },
+    },
+    {
+      apiVersion: 'autoscaling/v2',
+      kind: 'HorizontalPodAutoscaler',
+      metadata: { name: 'echo', namespace: 'default' },
+      spec: {
+        scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'echo' },
+        ...{ minReplicas: 2, maxReplicas: 5 },
+        metrics: [
+          {
+            type: 'Object',
+            object: {
+              describedObject: { apiVersion: 'v1', kind: 'Service', name: 'echo' },
+              metric: { name: 'load' },
+              target: { type: 'AverageValue', averageValue: '10' },
+            },
+          },
+        ],
+      },
+    },
+  ]);
+  await rollout(name);
+  await cluster.kubectl([
+    'wait',
+    'apiservice/v1beta2.custom.metrics.k8s.io',
+    '--for=condition=Available',
+    '--timeout=30s',
+  ]);
+  const address = (await pods(name))[0]?.status.podIP ?? '';
+  const replicas = async () =>
+    (await cluster.kubectl(['get', 'deployment', 'echo', '-o', 'jsonpath={.status.readyReplicas}'])).trim();
+  await curl(`http://${address}:8080/load/40`);
+  await until('four replicas', async () => (await replicas()) === '4', 30_000);
+  expect(await cluster.kubectl(['get', 'hpa', 'echo'])).toMatch(/\d+\/10 \(avg\)/);
+  await curl(`http://${address}:8080/load/5`);
+  await until('two replicas again', async () => (await replicas()) === '2', 40_000);
+}, 120_000);

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { attachCluster } from './attach.ts';
+import type { ClusterOptions } from './cluster.ts';
 import type { ImageTable } from './images.ts';
 import { startCluster } from './process-cluster.ts';
 import { reapRuns, stopRun } from './reap.ts';
@@ -13,9 +14,15 @@ pods run as processes. Needs root on Linux. Everything lives in one network name
 
 usage: node e2e/cluster/main.ts COMMAND [options]
 
-  up [--images FILE] [--nodes N] [--keep-logs]
-        start a cluster and stay until Ctrl-C. FILE is JSON: image name → {command, args, env, workingDir, user,
-        mounts: [{source, target}]}; sources are relative to FILE
+  up [options]
+        start a cluster and stay until Ctrl-C
+        --images FILE            JSON: image name → {command, args, env, workingDir, user, mounts: [{source, target}]};
+                                 sources are relative to FILE
+        --nodes N                number of Nodes (2)
+        --hpa-sync-ms MS         how often the HPA controller looks (2000; a real cluster: 15000)
+        --hpa-downscale-ms MS    how long the HPA remembers a higher need (10000; a real cluster: 300000)
+        --restart-backoff-ms MS  first wait before a crashed container starts again, then doubled (10000)
+        --keep-logs              keep the run's folder with the logs at the end
   run [the options of up] -- PROGRAM [ARGUMENT …]
         start a cluster, run the program inside, stop the cluster; exit code of the program
   exec [--run ID] -- PROGRAM [ARGUMENT …]
@@ -33,6 +40,9 @@ const { values, positionals, tokens } = parseArgs({
     help: { type: 'boolean', short: 'h' },
     images: { type: 'string' },
     nodes: { type: 'string' },
+    'hpa-sync-ms': { type: 'string' },
+    'hpa-downscale-ms': { type: 'string' },
+    'restart-backoff-ms': { type: 'string' },
     run: { type: 'string' },
     'keep-logs': { type: 'boolean' },
   },
@@ -78,7 +88,10 @@ async function up(argv?: readonly string[]): Promise<number> {
     images: values.images === undefined ? {} : imagesFrom(values.images),
     keepLogs: values['keep-logs'] === true,
     log: (line) => console.log(line),
-    ...(values.nodes === undefined ? {} : { nodes: Number(values.nodes) }),
+    ...numberOption('nodes', 'nodes', 1, 10),
+    ...numberOption('hpaSyncPeriodMs', 'hpa-sync-ms', 100, 60_000),
+    ...numberOption('hpaDownscaleStabilizationMs', 'hpa-downscale-ms', 0, 3_600_000),
+    ...numberOption('restartBackoffMs', 'restart-backoff-ms', 10, 300_000),
   });
   const cluster = await Promise.race([starting, interrupted.promise]);
   if (typeof cluster === 'number') {
@@ -106,6 +119,20 @@ Ctrl-C stops the cluster.`);
     console.log('stopping the cluster');
     await cluster.stop();
   }
+}
+
+function numberOption<K extends keyof ClusterOptions>(
+  key: K,
+  flag: 'nodes' | 'hpa-sync-ms' | 'hpa-downscale-ms' | 'restart-backoff-ms',
+  min: number,
+  max: number,
+): Partial<Record<K, number>> {
+  const text = values[flag];
+  if (text === undefined) return {};
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < min || number > max)
+    throw new Error(`--${flag}: a whole number from ${min} to ${max}`);
+  return { [key]: number } as Record<K, number>;
 }
 
 function imagesFrom(file: string): ImageTable {

@@ -48,6 +48,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     );
   }
   say('ready');
+  for (const daemon of daemons) daemon.ended.catch((error) => say((error as Error).message));
   return { ...attachCluster(directory.path), ownsCluster: true, stop };
 }
 

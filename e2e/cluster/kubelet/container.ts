@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Image, readImages } from '../images.ts';
 import { type PlanContext, planContainer } from './container-plan.ts';
+import { type ProbeOutcome, probeContainer } from './container-probes.ts';
 import { buildEnvironment } from './environment.ts';
 import { type LaunchedContainer, launchContainer } from './launch.ts';
 import { logFile, trimLogs } from './logs.ts';
 import type { ObjectCache } from './objects.ts';
-import { type ProbeTarget, repeatProbe, runHandler } from './probe.ts';
-import type { Container, ContainerState, ContainerStatus, Pod, Probe, TerminatedState } from './types.ts';
+import { type ProbeTarget, runHandler } from './probe.ts';
+import type { Container, ContainerState, ContainerStatus, Pod, TerminatedState } from './types.ts';
 
 /** What a container needs of its pod. */
 export interface ContainerHost {
@@ -184,7 +185,6 @@ export class ContainerRunner {
     trimLogs(context.podDirectory, this.spec.name, this.#restartCount);
     // stop() may have come while the process was being made, and found nothing to signal.
     if (this.#stopping.signal.aborted) launched.signal('SIGKILL');
-    this.#started = this.spec.startupProbe === undefined;
     this.#set({ running: { startedAt } });
     this.#host.event('Normal', 'Started', `Container ${this.spec.name} started`);
     const probes = new AbortController();
@@ -193,7 +193,7 @@ export class ContainerRunner {
     if (postStart !== undefined) void runHandler(postStart, this.#target(), 30_000);
     const exit = await launched.exited;
     probes.abort();
-    const message = this.#terminationMessage(context.podDirectory, log, exit.exitCode);
+    const message = terminationMessage(this.spec, context.podDirectory, log, exit.exitCode);
     return {
       exitCode: exit.exitCode,
       ...(exit.signal === undefined ? {} : { signal: exit.signal }),
@@ -205,56 +205,26 @@ export class ContainerRunner {
     };
   }
 
-  #probe(signal: AbortSignal): void {
-    const { startupProbe, livenessProbe, readinessProbe } = this.spec;
-    const unhealthy = (kind: string) => (message: string) =>
-      this.#host.event('Warning', 'Unhealthy', `${kind} probe failed: ${message}`);
-    const restart = (kind: string, probe: Probe) => (success: boolean) => {
-      if (success || this.#stopping.signal.aborted) return;
-      this.#host.event('Normal', 'Killing', `Container ${this.spec.name} failed ${kind} probe, will be restarted`);
-      const grace = probe.terminationGracePeriodSeconds ?? this.#host.pod().spec.terminationGracePeriodSeconds ?? 30;
-      void this.#endProcess(grace * 1_000);
+  #probe(running: AbortSignal): void {
+    const { event, changed, pod } = this.#host;
+    const outcome: ProbeOutcome = {
+      started: () => {
+        this.#started = true;
+        this.#startedOnce.resolve();
+        changed();
+      },
+      ready: (ready) => {
+        this.#probedReady = ready;
+        changed();
+      },
+      failed: (kind, message) => event('Warning', 'Unhealthy', `${kind} probe failed: ${message}`),
+      restart: (kind, probe) => {
+        event('Normal', 'Killing', `Container ${this.spec.name} failed ${kind} probe, will be restarted`);
+        const graceSeconds = probe.terminationGracePeriodSeconds ?? pod().spec.terminationGracePeriodSeconds ?? 30;
+        void this.#endProcess(graceSeconds * 1_000);
+      },
     };
-    const whenStarted = () => {
-      this.#started = true;
-      this.#startedOnce.resolve();
-      this.#host.changed();
-      if (readinessProbe !== undefined) {
-        const setReady = (ready: boolean) => {
-          this.#probedReady = ready;
-          this.#host.changed();
-        };
-        void repeatProbe(readinessProbe, this.#target(), setReady, unhealthy('Readiness'), signal);
-      }
-      if (livenessProbe !== undefined) {
-        // A container on its way out is not restarted for failing its liveness.
-        const until = AbortSignal.any([signal, this.#stopping.signal]);
-        void repeatProbe(
-          livenessProbe,
-          this.#target(),
-          restart('liveness', livenessProbe),
-          unhealthy('Liveness'),
-          until,
-        );
-      }
-    };
-    if (startupProbe === undefined) {
-      whenStarted();
-      return;
-    }
-    const starting = new AbortController();
-    const report = (success: boolean) => {
-      starting.abort();
-      if (success) whenStarted();
-      else restart('startup', startupProbe)(false);
-    };
-    void repeatProbe(
-      startupProbe,
-      this.#target(),
-      report,
-      unhealthy('Startup'),
-      AbortSignal.any([signal, starting.signal]),
-    );
+    probeContainer(this.spec, this.#target(), outcome, running, this.#stopping.signal);
   }
 
   async #endProcess(graceMs: number): Promise<void> {
@@ -285,17 +255,19 @@ export class ContainerRunner {
     this.#state = state;
     this.#host.changed();
   }
+}
 
-  #terminationMessage(podDirectory: string, log: string, exitCode: number): string {
-    const read = (path: string) => {
-      try {
-        return readFileSync(path, 'utf8');
-      } catch {
-        return '';
-      }
-    };
-    const own = read(join(podDirectory, 'containers', this.spec.name, 'termination-log')).slice(0, 4_096);
-    if (own !== '' || exitCode === 0 || this.spec.terminationMessagePolicy !== 'FallbackToLogsOnError') return own;
-    return read(log).slice(-2_048);
+/** What the container left at its terminationMessagePath, else, where its spec says so, the end of its log. */
+function terminationMessage(container: Container, podDirectory: string, log: string, exitCode: number): string {
+  const own = readOrEmpty(join(podDirectory, 'containers', container.name, 'termination-log')).slice(0, 4_096);
+  if (own !== '' || exitCode === 0 || container.terminationMessagePolicy !== 'FallbackToLogsOnError') return own;
+  return readOrEmpty(log).slice(-2_048);
+}
+
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
   }
 }

@@ -13,6 +13,9 @@ const registerTimeoutMs = 60_000;
 /** Longest the pods are given to end when the kubelet is stopped; the cluster is going down then. */
 const shutdownMs = 2_000;
 
+// One pod's trouble must not end the others' kubelet.
+process.on('unhandledRejection', (error) => console.error('unhandled:', error));
+
 const configPath = process.argv[2];
 if (configPath === undefined) throw new Error('usage: node kubelet/main.ts CONFIG.json');
 await runKubelet(JSON.parse(readFileSync(configPath, 'utf8')) as KubeletConfig);

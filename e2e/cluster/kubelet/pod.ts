@@ -1,7 +1,6 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type ApiClient, ApiError } from './api.ts';
+import type { ApiClient } from './api.ts';
 import type { KubeletConfig } from './config.ts';
 import { ContainerRunner } from './container.ts';
 import { type PlanContext, writePodEtc } from './container-plan.ts';
@@ -9,9 +8,9 @@ import { referencedObjects } from './environment.ts';
 import type { EventRecorder } from './events.ts';
 import type { ObjectCache } from './objects.ts';
 import { type AddressPool, createPodNetwork, type PodNetwork, removePodNetwork } from './pod-network.ts';
-import { podStatus } from './status.ts';
-import { StatusWriter } from './status-writer.ts';
-import type { Container, Pod } from './types.ts';
+import { podStatus, unstartedStatus } from './status.ts';
+import { deletePodObject, StatusWriter } from './status-writer.ts';
+import type { Container, ContainerStatus, Pod } from './types.ts';
 import { PodVolumes } from './volumes.ts';
 
 /** What all pods of a Node share. */
@@ -22,9 +21,6 @@ export interface PodServices {
   addresses: AddressPool;
   events: EventRecorder;
 }
-
-const volumeRetryMs = 500;
-const volumeCheckMs = 60_000;
 
 /** One pod on this Node, from its binding to its removal. */
 export class PodWorker {
@@ -69,7 +65,7 @@ export class PodWorker {
     this.#pod = pod;
     this.#observeDeletion();
     if (pod.metadata.labels !== before.metadata.labels || pod.metadata.annotations !== before.metadata.annotations)
-      this.#refreshVolumes();
+      this.#volumes?.refreshSoon();
     if ((pod.spec.readinessGates ?? []).length > 0) this.#changed();
   }
 
@@ -112,7 +108,7 @@ export class PodWorker {
       }
     }
     await this.#untilDeletion();
-    await this.#deleteObject();
+    await deletePodObject(this.#services.api, this.#pod);
     rmSync(this.directory, { recursive: true, force: true });
   }
 
@@ -126,8 +122,11 @@ export class PodWorker {
     });
     writePodEtc(this.#plan());
     this.#changed();
-    await this.#prepareVolumes(this.#volumes);
-    void this.#keepVolumesFresh(this.#volumes);
+    await this.#volumes.prepare(
+      () => this.#pod,
+      (message) => this.#event('Warning', 'FailedMount', message),
+      this.#stopping.signal,
+    );
     if (!(await this.#runInitContainers())) return;
     if (this.#stopping.signal.aborted) return;
     this.#initialized = true;
@@ -143,38 +142,6 @@ export class PodWorker {
     const { config, addresses } = this.#services;
     if (this.#pod.spec.hostNetwork === true) return { namespace: config.networkNamespace, address: config.address };
     return createPodNetwork(config.networkNamespace, config.address, this.#pod.metadata.uid, addresses.take());
-  }
-
-  async #prepareVolumes(volumes: PodVolumes): Promise<void> {
-    while (!this.#stopping.signal.aborted) {
-      try {
-        await volumes.refresh(this.#pod);
-        return;
-      } catch (error) {
-        this.#event('Warning', 'FailedMount', (error as Error).message);
-        await this.#pause(volumeRetryMs);
-      }
-    }
-  }
-
-  /** Changes of objects refresh at once; this is for what ends by time. */
-  async #keepVolumesFresh(volumes: PodVolumes): Promise<void> {
-    while (!this.#stopping.signal.aborted) {
-      const due = (volumes.nextRenewal() ?? Number.POSITIVE_INFINITY) - Date.now();
-      await this.#pause(Math.min(Math.max(due, 1_000), volumeCheckMs));
-      if (!this.#stopping.signal.aborted) this.#refreshVolumes();
-    }
-  }
-
-  #refreshing: Promise<void> = Promise.resolve();
-
-  #refreshVolumes(): void {
-    const volumes = this.#volumes;
-    if (volumes === undefined) return;
-    // One after the other: two writers of one volume would meet on ..data_tmp.
-    this.#refreshing = this.#refreshing
-      .then(() => volumes.refresh(this.#pod))
-      .catch((error) => this.#event('Warning', 'FailedMount', (error as Error).message));
   }
 
   /** False when an init container failed for good. */
@@ -233,30 +200,17 @@ export class PodWorker {
     this.#status.write((base) => podStatus({ ...this.#pod, status: base }, state, new Date().toISOString()), this.#pod);
   }
 
-  #statusOf(container: Container) {
+  #statusOf(container: Container): ContainerStatus {
     const runner = this.#runners.find(({ spec }) => spec.name === container.name);
     if (runner !== undefined) return runner.status();
     const reason = this.#initRunners.length > 0 ? 'PodInitializing' : 'ContainerCreating';
-    const finishedAt = new Date().toISOString();
-    const ended = {
-      terminated: { exitCode: 137, reason: 'ContainerStatusUnknown', message: 'never started', finishedAt },
-    };
-    return {
-      name: container.name,
-      image: container.image,
-      imageID: '',
-      ready: false,
-      started: false,
-      restartCount: 0,
-      state: this.#stopped && this.#stopping.signal.aborted ? ended : { waiting: { reason } },
-      lastState: {},
-    };
+    return unstartedStatus(container, this.#stopped ? undefined : reason);
   }
 
   #followObjects(): (() => void)[] {
     const namespace = this.#pod.metadata.namespace ?? 'default';
     return referencedObjects(this.#pod).map(({ kind, name }) =>
-      this.#services.objects.follow(kind, namespace, name, () => this.#refreshVolumes()),
+      this.#services.objects.follow(kind, namespace, name, () => this.#volumes?.refreshSoon()),
     );
   }
 
@@ -268,25 +222,7 @@ export class PodWorker {
     );
   }
 
-  async #deleteObject(): Promise<void> {
-    const { name, namespace = 'default', uid } = this.#pod.metadata;
-    for (let attempt = 0; attempt < 20; attempt += 1) {
-      try {
-        const options = { apiVersion: 'v1', kind: 'DeleteOptions', gracePeriodSeconds: 0, preconditions: { uid } };
-        await this.#services.api.request('DELETE', `/api/v1/namespaces/${namespace}/pods/${name}`, options);
-        return;
-      } catch (error) {
-        if (error instanceof ApiError && (error.status === 404 || error.status === 409)) return;
-        await sleep(250 * (attempt + 1));
-      }
-    }
-  }
-
   #event(type: 'Normal' | 'Warning', reason: string, message: string): void {
     this.#services.events.record(this.#pod, type, reason, message);
-  }
-
-  #pause(ms: number): Promise<unknown> {
-    return sleep(ms, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
   }
 }

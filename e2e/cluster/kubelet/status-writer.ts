@@ -3,6 +3,7 @@ import { type ApiClient, ApiError } from './api.ts';
 import type { Pod, PodStatus } from './types.ts';
 
 const attempts = 40;
+const deleteAttempts = 20;
 
 /**
  * Writes one pod's status: one request at a time, always the newest, nothing when nothing changed. Conditions other
@@ -65,6 +66,21 @@ export class StatusWriter {
         if (failures > 2) console.error(`status of ${this.#path}: ${(error as Error).message}`);
         await sleep(Math.min(100 * 2 ** failures, 3_000));
       }
+    }
+  }
+}
+
+/** Removes the object of a pod that is gone from this Node; of no other pod with the same name. */
+export async function deletePodObject(api: ApiClient, pod: Pod): Promise<void> {
+  const { name, namespace = 'default', uid } = pod.metadata;
+  const options = { apiVersion: 'v1', kind: 'DeleteOptions', gracePeriodSeconds: 0, preconditions: { uid } };
+  for (let attempt = 1; attempt <= deleteAttempts; attempt += 1) {
+    try {
+      await api.request('DELETE', `/api/v1/namespaces/${namespace}/pods/${name}`, options);
+      return;
+    } catch (error) {
+      if (error instanceof ApiError && (error.status === 404 || error.status === 409)) return;
+      await sleep(250 * attempt);
     }
   }
 }

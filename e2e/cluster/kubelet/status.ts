@@ -1,4 +1,4 @@
-import type { Condition, ContainerStatus, Pod, PodStatus } from './types.ts';
+import type { Condition, Container, ContainerStatus, Pod, PodStatus } from './types.ts';
 
 /** What the kubelet knows of a pod when it writes its status. */
 export interface PodState {
@@ -70,6 +70,22 @@ export function podStatus(pod: Pod, state: PodState, now: string): PodStatus {
     ...(state.initContainers.length === 0 ? {} : { initContainerStatuses: [...state.initContainers] }),
     containerStatuses: [...state.containers],
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
+  };
+}
+
+/** The status of a container that has not been started, and, without a reason to wait, never will be. */
+export function unstartedStatus(container: Container, waitingReason: string | undefined): ContainerStatus {
+  const finishedAt = new Date().toISOString();
+  const never = { exitCode: 137, reason: 'ContainerStatusUnknown', message: 'never started', finishedAt };
+  return {
+    name: container.name,
+    image: container.image,
+    imageID: '',
+    ready: false,
+    started: false,
+    restartCount: 0,
+    state: waitingReason === undefined ? { terminated: never } : { waiting: { reason: waitingReason } },
+    lastState: {},
   };
 }
 

@@ -1,5 +1,6 @@
 import { chmodSync, chownSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApiClient } from './api.ts';
 import { type VolumeFile, writeAtomically } from './atomic-files.ts';
 import { readData } from './environment.ts';
@@ -10,6 +11,8 @@ import type { DownwardItem, KeyToPath, Pod, ProjectedSource, Volume } from './ty
 const defaultMode = 0o644;
 /** A token is asked for anew when this share of its life is over, as a kubelet does. */
 const tokenRenewShare = 0.8;
+const retryMs = 500;
+const checkEveryMs = 60_000;
 
 interface Token {
   value: string;
@@ -25,6 +28,8 @@ export class PodVolumes {
   readonly #facts: PodFacts;
   readonly #tokens = new Map<string, Token>();
   readonly #written = new Map<string, string>();
+  #refreshAll: () => Promise<boolean> = async () => true;
+  #refreshing: Promise<boolean> = Promise.resolve(true);
 
   constructor(api: ApiClient, objects: ObjectCache, directory: string, facts: PodFacts) {
     this.#api = api;
@@ -38,23 +43,44 @@ export class PodVolumes {
     return volume.hostPath?.path ?? join(this.#directory, volume.name);
   }
 
-  /** Makes or refreshes all volumes; throws, with the volume's name, when one can't be made yet. */
-  async refresh(pod: Pod): Promise<void> {
-    for (const volume of pod.spec.volumes ?? []) {
+  /** Makes all volumes, waiting for what they show, and keeps them fresh until the signal. `failed` hears why one can't be made. */
+  async prepare(pod: () => Pod, failed: (message: string) => void, signal: AbortSignal): Promise<void> {
+    const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => undefined);
+    this.#refreshAll = async () => {
       try {
-        await this.#refreshVolume(pod, volume);
+        for (const volume of pod().spec.volumes ?? []) await this.#refreshNamed(pod(), volume);
+        return true;
       } catch (error) {
-        throw new Error(`MountVolume.SetUp failed for volume "${volume.name}": ${(error as Error).message}`, {
-          cause: error,
-        });
+        failed((error as Error).message);
+        return false;
       }
+    };
+    while (!signal.aborted && !(await this.refreshSoon())) await pause(retryMs);
+    void this.#keepFresh(pause, signal);
+  }
+
+  /** Refreshes all volumes after those refreshes that run already; two writers of one volume would be in each other's way. */
+  refreshSoon(): Promise<boolean> {
+    this.#refreshing = this.#refreshing.then(() => this.#refreshAll());
+    return this.#refreshing;
+  }
+
+  /** Changes of objects refresh at once; this is for tokens, which end by time. */
+  async #keepFresh(pause: (ms: number) => Promise<unknown>, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const due = Math.min(...[...this.#tokens.values()].map(({ renewAt }) => renewAt)) - Date.now();
+      await pause(Math.min(Math.max(due, 1_000), checkEveryMs));
+      if (!signal.aborted) await this.refreshSoon();
     }
   }
 
-  /** When the earliest token is due, milliseconds since the epoch; undefined without tokens. */
-  nextRenewal(): number | undefined {
-    const times = [...this.#tokens.values()].map(({ renewAt }) => renewAt);
-    return times.length === 0 ? undefined : Math.min(...times);
+  async #refreshNamed(pod: Pod, volume: Volume): Promise<void> {
+    try {
+      await this.#refreshVolume(pod, volume);
+    } catch (error) {
+      const { message } = error as Error;
+      throw new Error(`MountVolume.SetUp failed for volume "${volume.name}": ${message}`, { cause: error });
+    }
   }
 
   async #refreshVolume(pod: Pod, volume: Volume): Promise<void> {
