@@ -12,7 +12,8 @@ import { StageError } from '../stages/stage-error.ts';
 import { createProblem } from '../stages/terminal.ts';
 import { createTransform } from '../stages/transform.ts';
 import type { ForwardOptions } from '../upstream/seam.ts';
-import type { RuntimeDeps, Upstream } from './deps.ts';
+import type { Upstream } from '../upstream/upstream.ts';
+import type { RuntimeDeps } from './deps.ts';
 
 /** A policy resource with the stage made of it; the stage is shared by all rules that refer to it. */
 export interface PolicyPart {

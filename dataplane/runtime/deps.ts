@@ -3,16 +3,7 @@ import type { Exchange } from '../pipeline/exchange.ts';
 import type { LogError } from '../pipeline/run.ts';
 import type { BackendResource, EndpointsResource } from '../snapshot/resources.ts';
 import type { ForwardOptions, Responder } from '../upstream/seam.ts';
-
-/** upstream/upstream.ts, as far as a runtime uses it. */
-export interface Upstream {
-  readonly id: string;
-  /** In place: pools of endpoints that stay are kept. */
-  update(backend: BackendResource, endpoints: EndpointsResource): void;
-  /** Idle connections close now, busy ones when their exchange ends. */
-  close(): void;
-  readonly stats: object;
-}
+import type { Upstream } from '../upstream/upstream.ts';
 
 export interface RuntimeDeps {
   readonly createUpstream: (backend: BackendResource, endpoints: EndpointsResource) => Upstream;
