@@ -37,7 +37,11 @@ export interface ServiceObject {
   readonly kind: 'Service';
   readonly metadata: ObjectMeta;
   readonly spec?:
-    | { readonly type?: string | undefined; readonly ports?: readonly ServicePort[] | undefined }
+    | {
+        readonly type?: string | undefined;
+        readonly ports?: readonly ServicePort[] | undefined;
+        readonly ipFamilies?: readonly string[] | undefined;
+      }
     | undefined;
 }
 
@@ -92,7 +96,8 @@ export type ObjectEvent =
 
 /**
  * What one `apply` changed, for the compiler: only objects whose content matters to it, each once, sorted. It carries no
- * content: the compiler reads the store, so changes may be merged, repeated or arrive late.
+ * content: the compiler reads the store, so changes may be merged, repeated or arrive late. An EndpointSlice is reported
+ * as the Service it belongs to, and the one it belonged to before.
  */
 export interface StoreChange {
   readonly refs: readonly ObjectRef[];

@@ -59,14 +59,18 @@ export class Store {
     objects.set(id, object);
     if (before !== undefined && sameForCompiler(before, object)) return;
     this.references.set(object);
-    changed.set(keyOf(ref), ref);
+    report(before, changed);
+    report(object, changed);
   }
 
   #remove(ref: ObjectRef, changed: Map<ObjectKey, ObjectRef>): void {
-    if (this.#of(ref.kind).delete(`${ref.namespace}/${ref.name}`)) {
-      this.references.delete(ref);
-      changed.set(keyOf(ref), ref);
-    }
+    const objects = this.#of(ref.kind);
+    const id = `${ref.namespace}/${ref.name}`;
+    const before = objects.get(id);
+    if (before === undefined) return;
+    objects.delete(id);
+    this.references.delete(ref);
+    report(before, changed);
   }
 
   #replace(kind: ObjectKind, objects: readonly StoreObject[], changed: Map<ObjectKey, ObjectRef>): void {
@@ -89,6 +93,17 @@ export function mergeChanges(first: StoreChange, second: StoreChange): StoreChan
 
 function byKey([a]: [ObjectKey, ObjectRef], [b]: [ObjectKey, ObjectRef]): number {
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function report(object: StoreObject | undefined, changed: Map<ObjectKey, ObjectRef>): void {
+  if (object === undefined) return;
+  let ref = refOf(object);
+  if (object.kind === 'EndpointSlice') {
+    const service = serviceOf(object.metadata);
+    if (service === undefined) return;
+    ref = { kind: 'Service', namespace: ref.namespace, name: service };
+  }
+  changed.set(keyOf(ref), ref);
 }
 
 /**

@@ -1,0 +1,81 @@
+/** Backend: where requests can go. */
+import { z } from 'zod';
+import { exactlyOneOf, withRules } from '../rule.ts';
+import { address, conditions, duration, gateway, integer, objectName, plainHost, show } from './common.ts';
+
+const portError = (issue: { input?: unknown }) =>
+  issue.input === undefined
+    ? 'is required'
+    : `must be a port number 1 to 65535 or the name of a port, got ${show(issue.input)}`;
+
+const servicePort = withRules(z.union([z.int(), z.string()], { error: portError }), {
+  cel: "type(self) == int ? self >= 1 && self <= 65535 : self.matches('^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$')",
+  message: 'must be a port number 1 to 65535 or the name of a port',
+  test: (value) =>
+    (typeof value === 'number' ? value >= 1 && value <= 65535 : /^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$/.test(value)) ||
+    portError({ input: value }),
+}).meta({ description: 'Port of the Service, by number or name.', 'x-kubernetes-int-or-string': true });
+
+const service = z
+  .strictObject({
+    name: objectName('Name of a Service in the namespace of the Backend. Its ready endpoints are followed.'),
+    port: servicePort,
+  })
+  .describe('A Kubernetes Service.');
+
+const host = z.strictObject({
+  address,
+  port: integer(1, 65535).describe('Port.'),
+  weight: integer(1, 1000).default(1).describe('Share of the requests, relative to the other hosts.'),
+});
+
+const dns = z
+  .strictObject({
+    name: plainHost('A DNS name; it is resolved when connecting.'),
+    port: integer(1, 65535).describe('Port.'),
+  })
+  .describe('A DNS name outside the cluster.');
+
+export const backendSpec = withRules(
+  z.strictObject({
+    gateway,
+    service: service.optional(),
+    hosts: z.array(host).min(1).max(256).optional().describe('Fixed addresses.'),
+    dns: dns.optional(),
+    protocol: z.enum(['http1']).default('http1').describe('What the backend speaks: http1 (HTTP/1.1 without TLS).'),
+    balancing: z
+      .strictObject({
+        algorithm: z
+          .enum(['roundRobin', 'leastRequest'])
+          .default('roundRobin')
+          .describe('roundRobin: in turn, by weight. leastRequest: the less busy of two picked at random.'),
+      })
+      .optional()
+      .describe('How endpoints share the requests.'),
+    timeouts: z
+      .strictObject({ connect: duration('For a new connection to be there. Default 2s.').optional() })
+      .optional()
+      .describe('How long things may take.'),
+    pool: z
+      .strictObject({
+        maxConnections: integer(1, 65535)
+          .optional()
+          .describe('Connections to one endpoint, of each worker of a data plane. Default 512.'),
+        maxPending: integer(0, 1_000_000)
+          .optional()
+          .describe('Requests that may wait for a connection; more are answered 503 at once. Default 1024.'),
+        idleTimeout: duration('How long a connection is kept without a request. Default 60s.').optional(),
+      })
+      .optional()
+      .describe('Connections kept to each endpoint.'),
+  }),
+  exactlyOneOf('service', 'hosts', 'dns'),
+);
+export type BackendSpec = z.output<typeof backendSpec>;
+
+export const backendStatus = z.object({
+  conditions,
+  target: z.string().optional().describe('Where requests go, in one line, for kubectl get.'),
+  protocol: z.string().optional().describe('spec.protocol with its default, for kubectl get.'),
+  endpoints: z.string().optional().describe('Ready endpoints of all, such as 5/6, for kubectl get.'),
+});

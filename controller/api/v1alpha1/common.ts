@@ -1,0 +1,222 @@
+/** The parts the three kinds share: names, hosts, durations, header edits, conditions. */
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { DURATION_PATTERN, parseDurationMs } from '../duration.ts';
+import { regexProblem } from '../regex.ts';
+import { atLeastOneOf, type Rule, withRules } from '../rule.ts';
+
+export const GROUP = 'tidegate.dev';
+export const VERSION = 'v1alpha1';
+export const API_VERSION = `${GROUP}/${VERSION}`;
+/** The installation that serves an object which names none. */
+export const DEFAULT_GATEWAY = 'tidegate';
+
+const LABEL = '[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?';
+const NAME = `${LABEL}(\\.${LABEL})*`;
+
+/** A list whose order means nothing but the reader's; `key` makes each item unique, and patches merge by it. */
+export function listMap<S extends z.ZodType>(list: S, key: string): S {
+  const unique: Rule<z.output<S>> = {
+    message: `each ${key} once`,
+    test: (items) => {
+      const seen = new Set<unknown>();
+      for (const item of items as Record<string, unknown>[]) {
+        const value = item[key];
+        if (seen.has(value)) return `each ${key} once, got ${JSON.stringify(value)} twice`;
+        seen.add(value);
+      }
+      return true;
+    },
+  };
+  return withRules(list, unique).meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': [key] }) as S;
+}
+
+/** A whole number of a range, with one message for everything outside it. */
+export function integer(min: number, max: number) {
+  const error = (issue: { input?: unknown }) =>
+    issue.input === undefined ? 'is required' : `must be ${min} to ${max}, got ${show(issue.input)}`;
+  return z.int({ error }).min(min, { error }).max(max, { error });
+}
+
+function pattern(text: string, source: string, message: string, max: number) {
+  const regex = new RegExp(source);
+  return withRules(z.string().min(1).max(max), {
+    cel: `self.matches(r'${source}')`,
+    message,
+    test: (value) => regex.test(value) || `${message}, got ${show(value)}`,
+  }).meta({ description: text });
+}
+
+export const label = (text: string) =>
+  pattern(text, `^${LABEL}$`, 'must be lower-case letters, digits and -, such as read-orders', 63);
+
+export const objectName = (text: string) =>
+  pattern(text, `^${NAME}$`, 'must be the name of an object: lower-case letters, digits, - and .', 253);
+
+export const gateway = z
+  .string()
+  .min(1)
+  .max(63)
+  .default(DEFAULT_GATEWAY)
+  .meta({ description: 'The installation that serves this object.' });
+
+/** A host name a request can carry, in lower case; `*.` in front stands for one or more labels. */
+export const routeHost = pattern(
+  'A host name, exact (api.example.com) or with a wildcard for one or more labels in front (*.example.com).',
+  `^(\\*\\.)?${NAME}$`,
+  'must be a host name in lower case such as api.example.com or *.example.com, without port',
+  253,
+);
+
+export const plainHost = (text: string) =>
+  pattern(text, `^${NAME}$`, 'must be a host name in lower case such as api.example.com, without port', 253);
+
+const IP_CEL = 'isIP(self)';
+export const address = withRules(
+  z.string().min(1).max(253).meta({ description: 'An IPv4 or IPv6 address, or a DNS name resolved when connecting.' }),
+  {
+    cel: `self.matches(r'^${NAME}$') || ${IP_CEL}`,
+    message: 'must be an IP address or a DNS name in lower case',
+    test: (value) =>
+      isIP(value) !== 0 ||
+      new RegExp(`^${NAME}$`).test(value) ||
+      `must be an IP address or a DNS name in lower case, got ${show(value)}`,
+  },
+);
+
+export const cidr = withRules(
+  z.string().min(1).max(49).meta({ description: 'A CIDR block (10.0.0.0/8, 2001:db8::/32) or one address.' }),
+  {
+    cel: `isCIDR(self) || ${IP_CEL}`,
+    message: 'must be a CIDR block such as 10.0.0.0/8, or an address',
+    test: (value) => isCidr(value) || `must be a CIDR block such as 10.0.0.0/8, or an address, got ${show(value)}`,
+  },
+);
+
+function isCidr(text: string): boolean {
+  const slash = text.indexOf('/');
+  if (slash < 0) return isIP(text) !== 0;
+  const family = isIP(text.slice(0, slash));
+  const bits = text.slice(slash + 1);
+  return family !== 0 && /^(0|[1-9][0-9]{0,2})$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
+}
+
+/** Up to a day, the longest the data plane takes. */
+export const duration = (text: string) =>
+  withRules(z.string().min(1).max(24), {
+    cel: `self.matches('${DURATION_PATTERN}') && duration(self) <= duration('24h')`,
+    message: 'must be a duration up to 24h such as 500ms, 10s or 1h30m',
+    test: (value) => {
+      const ms = parseDurationMs(value);
+      if (ms === null) return `must be a duration such as 500ms, 10s or 1h30m, got ${show(value)}`;
+      return ms <= 86_400_000 || `must be at most 24h, got ${value}`;
+    },
+  }).meta({ description: text });
+
+/** A group or alternative made of nothing but repeated atoms, itself repeated: the plain cases of `regexProblem`. */
+const ATOM = '(\\\\.|\\[[^\\]]*\\]|[^\\\\()\\[\\]|*+?{}])';
+const NESTED = `\\((\\?:)?([^()]*\\|)?(${ATOM}[*+])+(\\|[^()]*)?\\)[*+{]`;
+
+/** A regular expression for the whole of a value: the common part of RE2 and ECMAScript, in linear or quadratic time. */
+export const regex = (text: string) =>
+  withRules(
+    z.string().min(1).max(256).meta({ description: text }),
+    {
+      // Evaluating it is the check: a pattern that does not compile is an error, and `in` does not swallow it as || would.
+      cel: `''.matches(self) in [true, false]`,
+      message: 'must be a regular expression in RE2 syntax',
+      test: (value) => regexProblem(value) ?? true,
+    },
+    {
+      cel: `!self.matches(r'${NESTED}')`,
+      message: 'must not repeat a repetition, such as (a+)+: matching it can take exponential time',
+      test: () => true,
+    },
+  );
+
+export const headerName = pattern(
+  'Name of a header; case does not matter.',
+  '^[!#$%&*+-.^_`|~0-9A-Za-z]+$',
+  'must be the name of a header: letters, digits and -',
+  256,
+);
+
+const CONNECTION_HEADERS = [
+  'connection',
+  'content-length',
+  'host',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+];
+
+/** A header that may be edited: not those that frame the message or belong to one connection (RFC 9110 section 7.6.1). */
+const editableName = withRules(headerName, {
+  cel: `!(self.lowerAscii() in [${CONNECTION_HEADERS.map((name) => `'${name}'`).join(', ')}])`,
+  message: `must not be one of ${CONNECTION_HEADERS.join(', ')}: the gateway writes them itself (for Host use rewrite.host)`,
+  test: (name) =>
+    !CONNECTION_HEADERS.includes(name.toLowerCase()) ||
+    `must not be ${name.toLowerCase()}: the gateway writes it itself${name.toLowerCase() === 'host' ? ' (use rewrite.host)' : ''}`,
+});
+
+const headerValue = withRules(z.string().max(4096), {
+  cel: `self.matches(r'^[\\t -~]*$')`,
+  message: 'must be printable ASCII without line breaks',
+  test: (value) => /^[\t -~]*$/.test(value),
+}).meta({ description: 'Value of the header: printable ASCII.' });
+
+const field = z.strictObject({ name: editableName, value: headerValue });
+
+export const headerEdits = (text: string) =>
+  withRules(
+    z.strictObject({
+      set: listMap(z.array(field).max(16), 'name')
+        .optional()
+        .describe('Headers that get this value, whatever they had.'),
+      add: z.array(field).max(16).optional().describe('Headers that get one more value.'),
+      remove: z.array(editableName).max(16).optional().describe('Headers that are taken away, before set and add.'),
+    }),
+    atLeastOneOf('set', 'add', 'remove'),
+  ).meta({ description: text });
+export type HeaderEditsSpec = z.output<ReturnType<typeof headerEdits>>;
+
+export const timeouts = withRules(
+  z.strictObject({
+    request: duration(
+      'From the first byte of the request to the last byte of the response. 0s switches it off.',
+    ).optional(),
+    backend: duration(
+      'From sending the request to the backend until the head of its response is there. 0s switches it off.',
+    ).optional(),
+  }),
+  atLeastOneOf('request', 'backend'),
+).meta({ description: 'How long things may take; each field wins over the one of a Policy.' });
+
+export type TimeoutsSpec = z.output<typeof timeouts>;
+
+export const conditions = listMap(
+  z
+    .array(
+      z.object({
+        type: z.string().max(316).describe('Accepted, ResolvedRefs, Programmed or PartiallyInvalid.'),
+        status: z.enum(['True', 'False', 'Unknown']).describe('Whether it holds.'),
+        observedGeneration: z.int().min(0).optional().describe('The metadata.generation this was said of.'),
+        lastTransitionTime: z.string().meta({ format: 'date-time' }).describe('When status last changed.'),
+        reason: z.string().min(1).max(1024).describe('One word for a program.'),
+        message: z.string().max(32768).describe('A sentence for a person.'),
+      }),
+    )
+    .max(8),
+  'type',
+)
+  .optional()
+  .describe('What became of this object.');
+
+/** A value in a message: short, quoted, on one line. */
+export function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+}

@@ -1,0 +1,205 @@
+/** Route: which requests, and what happens to them. */
+import { z } from 'zod';
+import { atLeastOneOf, exactlyOneOf, withRules } from '../rule.ts';
+import {
+  cidr,
+  conditions,
+  gateway,
+  headerEdits,
+  headerName,
+  integer,
+  label,
+  listMap,
+  objectName,
+  plainHost,
+  regex,
+  routeHost,
+  timeouts,
+} from './common.ts';
+
+const pathText = (text: string) =>
+  withRules(z.string().min(1).max(1024), {
+    cel: `self.matches(r'^/[!-"$->@-~]*$')`,
+    message: 'must begin with / and hold no space, ? or #',
+    test: (value) =>
+      /^\/[!-"$->@-~]*$/.test(value) || `must begin with / and hold no space, ? or #, got ${JSON.stringify(value)}`,
+  }).meta({ description: text });
+
+const pathMatch = withRules(
+  z.strictObject({
+    exact: pathText('The whole path, case-sensitive.').optional(),
+    prefix: pathText('The path or any path below it: /a matches /a and /a/b, not /ab.').optional(),
+    regex: regex('A regular expression (RE2 syntax) that matches the whole path.').optional(),
+  }),
+  exactlyOneOf('exact', 'prefix', 'regex'),
+).meta({
+  description: 'The path of the request, without query. Exactly one of exact, prefix, regex. Absent: every path.',
+});
+
+function valueMatch(what: string, name: z.ZodType<string>) {
+  return withRules(
+    z.strictObject({
+      name,
+      exact: z.string().max(4096).optional().describe(`The ${what} has this value.`),
+      regex: regex(`A regular expression (RE2 syntax) that matches the whole value of the ${what}.`).optional(),
+      present: z
+        .literal(true, { error: 'must be true, or left out' })
+        .optional()
+        .describe(`The ${what} is there, with any value.`),
+    }),
+    exactlyOneOf('exact', 'regex', 'present'),
+  );
+}
+
+const plainName = (what: string) => z.string().min(1).max(256).describe(`Name of the ${what}, case-sensitive.`);
+const method = withRules(z.string().min(1).max(20), {
+  cel: `self.matches('^[A-Z][A-Z-]*$')`,
+  message: 'must be a method in upper case such as GET',
+  test: (value) =>
+    /^[A-Z][A-Z-]*$/.test(value) || `must be a method in upper case such as GET, got ${JSON.stringify(value)}`,
+});
+
+export const routeMatch = z.strictObject({
+  path: pathMatch.optional(),
+  methods: z.array(method).max(16).optional().describe('One of these methods. Absent: every method.'),
+  headers: z
+    .array(valueMatch('header', headerName))
+    .max(16)
+    .optional()
+    .describe('All of these headers match. Several lines of one header count as one value, joined by a comma.'),
+  query: z
+    .array(valueMatch('query parameter', plainName('query parameter')))
+    .max(16)
+    .optional()
+    .describe('All of these query parameters match; of a repeated one the first counts.'),
+  cookies: z
+    .array(valueMatch('cookie', plainName('cookie')))
+    .max(16)
+    .optional()
+    .describe('All of these cookies match.'),
+  sources: z.array(cidr).max(32).optional().describe('The address of the client lies in one of these.'),
+});
+export type RouteMatch = z.output<typeof routeMatch>;
+
+const pathRewrite = withRules(
+  z.strictObject({
+    full: pathText('The whole new path.').optional(),
+    prefix: pathText(
+      'What replaces the matched prefix. Every match of the rule must have a path prefix (or no path).',
+    ).optional(),
+  }),
+  exactlyOneOf('full', 'prefix'),
+);
+
+const backendRef = z.strictObject({
+  name: objectName('Name of a Backend in the namespace of the Route.'),
+  weight: integer(0, 1000)
+    .default(1)
+    .describe('Share of the requests, relative to the sum of all weights. 0 takes none.'),
+});
+
+const redirect = withRules(
+  z.strictObject({
+    scheme: z.enum(['http', 'https']).optional().describe('New scheme. Absent: as requested.'),
+    host: plainHost('New host. Absent: as requested.').optional(),
+    port: integer(1, 65535)
+      .optional()
+      .describe('New port. Absent: the default one of a new scheme, else as requested.'),
+    path: pathRewrite.optional().describe('New path. Absent: as requested.'),
+    status: z
+      .union([z.literal(301), z.literal(302), z.literal(303), z.literal(307), z.literal(308)], {
+        error: (issue) => `must be 301, 302, 303, 307 or 308, got ${JSON.stringify(issue.input)}`,
+      })
+      .default(302)
+      .meta({ description: 'Status of the answer: 301, 302, 303, 307 or 308.' }),
+  }),
+  atLeastOneOf('scheme', 'host', 'port', 'path'),
+).meta({ description: 'Answer with a redirect. The query is kept.' });
+
+const respond = z
+  .strictObject({
+    status: integer(200, 599).describe('Status of the answer.'),
+    contentType: withRules(z.string().min(1).max(256), {
+      cel: `self.matches(r'^[!-~][ -~]*$')`,
+      message: 'must be a media type such as text/plain',
+      test: (value) => /^[!-~][ -~]*$/.test(value),
+    })
+      .optional()
+      .meta({ description: 'Content-Type of the answer. Absent with a body: text/plain; charset=utf-8.' }),
+    body: z.string().max(65536).optional().describe('Body of the answer, up to 64 Ki characters.'),
+  })
+  .describe('Answer directly.');
+
+export const ruleName = label('Name of the rule, unique in the Route: its identity in policies, logs and metrics.');
+
+export const routeRule = withRules(
+  z.strictObject({
+    name: ruleName,
+    matches: z
+      .array(routeMatch)
+      .max(16)
+      .optional()
+      .describe('The rule takes a request that one of these matches. Absent or empty: every request.'),
+    backends: listMap(z.array(backendRef).min(1).max(16), 'name')
+      .optional()
+      .describe('Forward to these Backends, by weight.'),
+    redirect: redirect.optional(),
+    respond: respond.optional(),
+    rewrite: withRules(
+      z.strictObject({
+        host: plainHost('The Host the backend sees.').optional(),
+        path: pathRewrite.optional().describe('The path the backend sees.'),
+      }),
+      atLeastOneOf('host', 'path'),
+    )
+      .optional()
+      .describe('What the backend sees instead of what the client sent. Only with backends.'),
+    headers: withRules(
+      z.strictObject({
+        request: headerEdits('Edits of the request before it is forwarded.').optional(),
+        response: headerEdits('Edits of the response before it is sent.').optional(),
+      }),
+      atLeastOneOf('request', 'response'),
+    )
+      .optional()
+      .describe('Edits of headers, after those of policies.'),
+    timeouts: timeouts.optional(),
+  }),
+  exactlyOneOf('backends', 'redirect', 'respond'),
+  {
+    cel: '!has(self.rewrite) || has(self.backends)',
+    message: 'rewrite needs backends',
+    test: (value) => value.rewrite === undefined || value.backends !== undefined,
+  },
+  {
+    cel:
+      '!((has(self.rewrite) && has(self.rewrite.path) && has(self.rewrite.path.prefix)) || (has(self.redirect) && ' +
+      'has(self.redirect.path) && has(self.redirect.path.prefix))) || !has(self.matches) || ' +
+      'self.matches.all(m, !has(m.path) || has(m.path.prefix))',
+    message: 'path.prefix of a rewrite or redirect needs path.prefix in every match of the rule',
+    test: (value) =>
+      (value.rewrite?.path?.prefix ?? value.redirect?.path?.prefix) === undefined ||
+      (value.matches ?? []).every((one) => one.path === undefined || one.path.prefix !== undefined),
+  },
+).meta({ description: 'Which requests, and one of backends, redirect, respond.' });
+export type RouteRule = z.output<typeof routeRule>;
+
+export const routeSpec = z.strictObject({
+  gateway,
+  hosts: z.array(routeHost).max(64).optional().meta({
+    description: 'Host names this Route serves. Absent or empty: every host.',
+    'x-kubernetes-list-type': 'set',
+  }),
+  rules: listMap(z.array(routeRule).min(1).max(64), 'name').describe(
+    'The rules. Their order does not matter: the most specific match wins (exact path, longest prefix, regex; then method, headers, query), ' +
+      'then the older Route, then the name.',
+  ),
+});
+export type RouteSpec = z.output<typeof routeSpec>;
+
+export const routeStatus = z.object({
+  conditions,
+  hosts: z.string().optional().describe('spec.hosts in one line, for kubectl get.'),
+  backends: z.string().optional().describe('Names of the Backends in one line, for kubectl get.'),
+  reason: z.string().optional().describe('Reason of the first condition that does not hold, for kubectl get.'),
+});

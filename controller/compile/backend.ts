@@ -1,0 +1,67 @@
+/** A Backend as its two resources, and what a Route is told when there is none. Pure. */
+import type { BackendResource, EndpointsResource } from '@tidegate/dataplane/snapshot/resources';
+import { durationMs } from '../api/duration.ts';
+import type { ProblemReason } from '../api/problem.ts';
+import type { BackendModel } from '../model/backend.ts';
+import type { BackendFailure } from './rule.ts';
+
+const DEFAULT_CONNECT_TIMEOUT_MS = 2_000;
+const DEFAULT_MAX_CONNECTIONS = 512;
+const DEFAULT_MAX_PENDING = 1024;
+const DEFAULT_IDLE_TIMEOUT_MS = 60_000;
+
+/** None for a Backend that is invalid or whose Service can't be followed: Routes answer for it themselves. */
+export function compileBackend(backend: BackendModel): [BackendResource, EndpointsResource] | [] {
+  const { spec } = backend;
+  if (spec === null || backend.problems.length > 0) return [];
+  const path = `${backend.ref.namespace}/${backend.ref.name}`;
+  const { timeouts, pool } = spec;
+  return [
+    {
+      kind: 'backend',
+      id: `backend/${path}`,
+      protocol: spec.protocol,
+      balancing: { algorithm: spec.balancing?.algorithm ?? 'roundRobin' },
+      connectTimeoutMs: timeouts?.connect === undefined ? DEFAULT_CONNECT_TIMEOUT_MS : durationMs(timeouts.connect),
+      pool: {
+        maxConnections: pool?.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
+        maxPending: pool?.maxPending ?? DEFAULT_MAX_PENDING,
+        idleTimeoutMs: pool?.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(pool.idleTimeout),
+      },
+      endpoints: `endpoints/${path}`,
+    },
+    { kind: 'endpoints', id: `endpoints/${path}`, endpoints: [...backend.endpoints] },
+  ];
+}
+
+/** Why a Route can't use a Backend: for its clients, and for its own status. */
+export interface BackendRefusal {
+  readonly failure: BackendFailure;
+  readonly reason: ProblemReason;
+  readonly message: string;
+}
+
+/** Null: it can. `undefined` in: there is none of this name. */
+export function refusalOf(backend: BackendModel | undefined, namespace: string, name: string): BackendRefusal | null {
+  if (backend === undefined) {
+    return {
+      failure: { status: 500, code: 'backend-not-found', message: 'The backend of this route does not exist.' },
+      reason: 'BackendNotFound',
+      message: `Backend ${namespace}/${name} does not exist`,
+    };
+  }
+  const problem = backend.problems[0];
+  if (problem === undefined) return null;
+  if (problem.reason === 'Invalid' || problem.reason === 'NotAllowed') {
+    return {
+      failure: { status: 500, code: 'backend-invalid', message: 'The backend of this route is invalid.' },
+      reason: 'BackendInvalid',
+      message: `Backend ${namespace}/${name} is invalid: ${problem.path}: ${problem.message}`,
+    };
+  }
+  return {
+    failure: { status: 503, code: 'service-not-found', message: 'The service behind this route is not available.' },
+    reason: problem.reason,
+    message: `Backend ${namespace}/${name}: ${problem.message}`,
+  };
+}

@@ -1,0 +1,317 @@
+/**
+ * Store to resources, incrementally. What it gives is a pure function of the store's content; what it costs follows the change:
+ * each object is compiled again only when something it reads differs.
+ *
+ * What an object reads: a Backend its Service and EndpointSlices; a Policy its targets; a Route whether its Backends serve, and
+ * which policies win for its rules. Collisions between Routes touch their problems only, never their resources.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { canonicalBytes, hashBody } from '@tidegate/dataplane/snapshot/canonical';
+import type { Resource } from '@tidegate/dataplane/snapshot/resources';
+import { RevisionSum } from '@tidegate/dataplane/snapshot/revision';
+import type { ObjectRef } from '../api/problem.ts';
+import { type BackendModel, modelBackend } from '../model/backend.ts';
+import { Collisions } from '../model/collisions.ts';
+import type { ObjectOutcome } from '../model/outcome.ts';
+import { modelPolicy, type PolicyModel } from '../model/policy.ts';
+import { PolicyTable } from '../model/policy-table.ts';
+import { gatewayOf, modelRoute, type RouteModel } from '../model/route.ts';
+import type { Slot } from '../model/slot.ts';
+import { keyOf, type ObjectKey, type StoreChange } from '../store/objects.ts';
+import type { Store } from '../store/store.ts';
+import { compileBackend, refusalOf } from './backend.ts';
+import { backendOutcome, policyOutcome, routeOutcome } from './outcomes.ts';
+import { compilePolicy, policyId } from './policy.ts';
+import type { CompiledResource, CompileResult } from './result.ts';
+import { compileRoute } from './rule.ts';
+
+export interface CompilerOptions {
+  readonly store: Store;
+  /** Objects whose `spec.gateway` is another one are left to it. */
+  readonly gateway: string;
+  /**
+   * Where this installation runs. Only policies of this namespace may hold for the whole gateway, and Backends may not lead to the
+   * data plane's own machine. Undefined: files on a laptop, where both are allowed.
+   */
+  readonly gatewayNamespace?: string | undefined;
+}
+
+/** What one step has to look at again. */
+interface Dirty {
+  readonly backends: Map<ObjectKey, ObjectRef>;
+  readonly routes: Set<ObjectKey>;
+  readonly policies: Set<ObjectKey>;
+  /** Routes whose resources stand, and whose problems may not. */
+  readonly outcomes: Set<ObjectKey>;
+}
+
+export class Compiler {
+  readonly #store: Store;
+  readonly #gateway: string;
+  readonly #allowLocal: boolean;
+  readonly #routes = new Map<ObjectKey, RouteModel>();
+  readonly #backends = new Map<ObjectKey, BackendModel>();
+  readonly #policies = new Map<ObjectKey, PolicyModel>();
+  readonly #table: PolicyTable;
+  readonly #collisions = new Collisions();
+  readonly #resources = new Map<string, CompiledResource>();
+  readonly #idsOf = new Map<ObjectKey, readonly string[]>();
+  readonly #outcomes = new Map<ObjectKey, ObjectOutcome>();
+  readonly #sum = RevisionSum.empty();
+
+  constructor(options: CompilerOptions) {
+    this.#store = options.store;
+    this.#gateway = options.gateway;
+    this.#allowLocal = options.gatewayNamespace === undefined;
+    this.#table = new PolicyTable({
+      gateway: options.gateway,
+      gatewayNamespace: options.gatewayNamespace,
+      rulesOf: (namespace, name) => {
+        const route = this.#routes.get(`Route/${namespace}/${name}`);
+        return route === undefined ? undefined : new Set(route.rules.map((rule) => rule.name));
+      },
+    });
+  }
+
+  /** Everything the data planes should hold, by id. */
+  get resources(): ReadonlyMap<string, CompiledResource> {
+    return this.#resources;
+  }
+
+  /** What became of every object of this installation. */
+  get outcomes(): ReadonlyMap<ObjectKey, ObjectOutcome> {
+    return this.#outcomes;
+  }
+
+  get revision(): string {
+    return this.#sum.value();
+  }
+
+  /** Takes over what the store says now of the objects named, and of what depends on them. */
+  apply(change: StoreChange): CompileResult {
+    const dirty: Dirty = { backends: new Map(), routes: new Set(), policies: new Set(), outcomes: new Set() };
+    for (const ref of change.refs) if (ref.kind === 'Route') this.#readRoute(ref, dirty);
+    for (const ref of change.refs) if (ref.kind === 'Policy') dirty.policies.add(keyOf(ref));
+    for (const ref of change.refs) {
+      if (ref.kind === 'Backend') dirty.backends.set(keyOf(ref), ref);
+      else if (ref.kind === 'Service') {
+        for (const by of this.#store.references.referrers(ref))
+          if (by.kind === 'Backend') dirty.backends.set(keyOf(by), by);
+      }
+    }
+    const step = new Step(this.#resources, this.#idsOf, this.#outcomes, this.#sum);
+    this.#settlePolicies(dirty, step);
+    for (const ref of dirty.backends.values()) this.#settleBackend(ref, dirty, step);
+    for (const key of dirty.routes) this.#settleRoute(key, dirty, step);
+    for (const key of dirty.outcomes) this.#tellRoute(key, step);
+    return step.result(this.revision);
+  }
+
+  #served(kind: 'Route' | 'Backend' | 'Policy', ref: ObjectRef) {
+    const object = this.#store.get(kind, ref.namespace, ref.name);
+    return object !== undefined && gatewayOf(object, this.#gateway) === this.#gateway ? object : undefined;
+  }
+
+  #readRoute(ref: ObjectRef, dirty: Dirty): void {
+    const key = keyOf(ref);
+    const object = this.#served('Route', ref);
+    const before = ruleNames(this.#routes.get(key));
+    dirty.routes.add(key);
+    if (object === undefined) this.#routes.delete(key);
+    else this.#routes.set(key, modelRoute(object));
+    if (before === ruleNames(this.#routes.get(key))) return;
+    for (const by of this.#store.references.referrers(ref)) if (by.kind === 'Policy') dirty.policies.add(keyOf(by));
+  }
+
+  #settlePolicies(dirty: Dirty, step: Step): void {
+    const verdicts = new Set<ObjectKey>();
+    for (const key of dirty.policies) {
+      const ref = refOfKey(key);
+      const object = this.#served('Policy', ref);
+      const policy = object === undefined ? null : modelPolicy(object);
+      if (policy === null) this.#policies.delete(key);
+      else this.#policies.set(key, policy);
+      const { slots, policies } = this.#table.set(key, policy);
+      for (const other of policies) verdicts.add(other);
+      for (const slot of slots) this.#below(slot, dirty.routes);
+    }
+    for (const key of verdicts) {
+      const policy = this.#policies.get(key);
+      if (policy === undefined) {
+        step.forget(key);
+        continue;
+      }
+      if (dirty.policies.has(key)) step.put(key, this.#table.holdsSomewhere(key) ? compilePolicy(policy) : []);
+      step.tell(key, policyOutcome(policy, this.#table.verdict(key), step.idsOf(key)));
+    }
+  }
+
+  #below(slot: Slot, routes: Set<ObjectKey>): void {
+    if (slot.level === 'route' || slot.level === 'rule') {
+      routes.add(`Route/${slot.namespace}/${slot.route}`);
+      return;
+    }
+    for (const [key, { ref }] of this.#routes) {
+      if (slot.level === 'gateway' || slot.namespace === ref.namespace) routes.add(key);
+    }
+  }
+
+  #settleBackend(ref: ObjectRef, dirty: Dirty, step: Step): void {
+    const key = keyOf(ref);
+    const object = this.#served('Backend', ref);
+    const before = refusalOf(this.#backends.get(key), ref.namespace, ref.name);
+    if (object === undefined) {
+      this.#backends.delete(key);
+      step.forget(key);
+    } else {
+      const backend = modelBackend(object, this.#surroundings(object.spec, ref.namespace));
+      this.#backends.set(key, backend);
+      step.put(key, compileBackend(backend));
+      step.tell(key, backendOutcome(backend, step.idsOf(key)));
+    }
+    const after = refusalOf(this.#backends.get(key), ref.namespace, ref.name);
+    if (isDeepStrictEqual(before, after)) return;
+    for (const by of this.#store.references.referrers(ref)) {
+      if (by.kind === 'Route' && this.#routes.has(keyOf(by))) dirty.routes.add(keyOf(by));
+    }
+  }
+
+  #surroundings(spec: unknown, namespace: string) {
+    const name = (spec as { service?: { name?: unknown } } | null | undefined)?.service?.name;
+    const service = typeof name === 'string' ? this.#store.get('Service', namespace, name) : undefined;
+    const slices =
+      service === undefined
+        ? []
+        : [...this.#store.references.referrers({ kind: 'Service', namespace, name: service.metadata.name })].flatMap(
+            (by) =>
+              by.kind === 'EndpointSlice' ? (this.#store.get('EndpointSlice', by.namespace, by.name) ?? []) : [],
+          );
+    return { service, slices, allowLocal: this.#allowLocal };
+  }
+
+  #settleRoute(key: ObjectKey, dirty: Dirty, step: Step): void {
+    const route = this.#routes.get(key);
+    for (const other of this.#collisions.set(key, route ?? null)) dirty.outcomes.add(other);
+    if (route === undefined) {
+      step.forget(key);
+      return;
+    }
+    step.put(
+      key,
+      compileRoute(route, {
+        failureOf: (namespace, name) => this.#refusal(namespace, name)?.failure ?? null,
+        policiesOf: (namespace, name, rule) =>
+          [...this.#table.effective(namespace, name, rule)]
+            .map(([section, policy]) => policyId(policy, section))
+            .sort(),
+      }),
+    );
+    dirty.outcomes.add(key);
+  }
+
+  #tellRoute(key: ObjectKey, step: Step): void {
+    const route = this.#routes.get(key);
+    if (route === undefined) return;
+    const refusal = (name: string) => this.#refusal(route.ref.namespace, name);
+    step.tell(key, routeOutcome(route, refusal, this.#collisions.of(key), step.idsOf(key)));
+  }
+
+  #refusal(namespace: string, name: string) {
+    return refusalOf(this.#backends.get(`Backend/${namespace}/${name}`), namespace, name);
+  }
+}
+
+/** The difference one `apply` makes, gathered while it is made. */
+class Step {
+  readonly #resources: Map<string, CompiledResource>;
+  readonly #ids: Map<ObjectKey, readonly string[]>;
+  readonly #outcomes: Map<ObjectKey, ObjectOutcome>;
+  readonly #sum: RevisionSum;
+  readonly #upsert = new Map<string, CompiledResource>();
+  readonly #removed = new Set<string>();
+  readonly #told = new Map<ObjectKey, ObjectOutcome>();
+  readonly #forgotten: ObjectRef[] = [];
+  #compiled = 0;
+
+  constructor(
+    resources: Map<string, CompiledResource>,
+    ids: Map<ObjectKey, readonly string[]>,
+    outcomes: Map<ObjectKey, ObjectOutcome>,
+    sum: RevisionSum,
+  ) {
+    this.#resources = resources;
+    this.#ids = ids;
+    this.#outcomes = outcomes;
+    this.#sum = sum;
+  }
+
+  idsOf(key: ObjectKey): readonly string[] {
+    return this.#ids.get(key) ?? [];
+  }
+
+  /** Replaces the resources of an object. */
+  put(key: ObjectKey, resources: readonly Resource[]): void {
+    this.#compiled++;
+    const ids = resources.map((resource) => resource.id).sort();
+    for (const id of this.idsOf(key)) if (!ids.includes(id)) this.#drop(id);
+    if (ids.length === 0) this.#ids.delete(key);
+    else this.#ids.set(key, ids);
+    for (const resource of resources) {
+      const body = canonicalBytes(resource);
+      const hash = hashBody(body);
+      const before = this.#resources.get(resource.id);
+      if (before?.hash === hash) continue;
+      if (before !== undefined) this.#sum.remove(resource.id, before.hash);
+      this.#sum.add(resource.id, hash);
+      const compiled = { id: resource.id, resource, hash, body };
+      this.#resources.set(resource.id, compiled);
+      this.#upsert.set(resource.id, compiled);
+      this.#removed.delete(resource.id);
+    }
+  }
+
+  tell(key: ObjectKey, outcome: ObjectOutcome): void {
+    if (isDeepStrictEqual(this.#outcomes.get(key), outcome)) return;
+    this.#outcomes.set(key, outcome);
+    this.#told.set(key, outcome);
+  }
+
+  forget(key: ObjectKey): void {
+    for (const id of this.idsOf(key)) this.#drop(id);
+    this.#ids.delete(key);
+    if (!this.#outcomes.delete(key)) return;
+    this.#told.delete(key);
+    this.#forgotten.push(refOfKey(key));
+  }
+
+  result(revision: string): CompileResult {
+    const byId = (a: { id: string }, b: { id: string }) => (a.id < b.id ? -1 : 1);
+    return {
+      revision,
+      upsert: [...this.#upsert.values()].sort(byId),
+      removed: [...this.#removed].sort(),
+      outcomes: this.#told,
+      forgotten: this.#forgotten,
+      compiled: this.#compiled,
+    };
+  }
+
+  #drop(id: string): void {
+    const before = this.#resources.get(id);
+    if (before === undefined) return;
+    this.#sum.remove(id, before.hash);
+    this.#resources.delete(id);
+    this.#upsert.delete(id);
+    this.#removed.add(id);
+  }
+}
+
+/** What policies can target of a Route; empty when there is none. */
+function ruleNames(route: RouteModel | undefined): string {
+  return route === undefined ? '' : `:${route.rules.map((rule) => rule.name).join(',')}`;
+}
+
+function refOfKey(key: ObjectKey): ObjectRef {
+  const [kind, namespace = '', name = ''] = key.split('/');
+  return { kind: kind as ObjectRef['kind'], namespace, name };
+}

@@ -1,0 +1,20 @@
+/** Header edits and time-outs, from how a user writes them to how a data plane runs them. */
+import type { HeaderEdits, Timeouts } from '@tidegate/dataplane/snapshot/resources';
+import { durationMs } from '../api/duration.ts';
+import type { HeaderEditsSpec, TimeoutsSpec } from '../api/v1alpha1/common.ts';
+
+export function compileHeaderEdits(edits: HeaderEditsSpec): HeaderEdits {
+  const lower = ({ name, value }: { name: string; value: string }) => ({ name: name.toLowerCase(), value });
+  return {
+    remove: (edits.remove ?? []).map((name) => name.toLowerCase()),
+    set: (edits.set ?? []).map(lower),
+    add: (edits.add ?? []).map(lower),
+  };
+}
+
+export function compileTimeouts(timeouts: TimeoutsSpec | undefined): Timeouts {
+  return {
+    ...(timeouts?.request === undefined ? {} : { requestMs: durationMs(timeouts.request) }),
+    ...(timeouts?.backend === undefined ? {} : { backendMs: durationMs(timeouts.backend) }),
+  };
+}

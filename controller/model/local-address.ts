@@ -1,0 +1,29 @@
+/**
+ * Addresses that mean the data plane's own pod or machine: its admin port, the node, the cloud's metadata service. A Backend
+ * of a namespace must not lead there.
+ */
+import { BlockList, isIP } from 'node:net';
+
+const LOCAL = new BlockList();
+LOCAL.addSubnet('0.0.0.0', 8, 'ipv4');
+LOCAL.addSubnet('127.0.0.0', 8, 'ipv4');
+LOCAL.addSubnet('169.254.0.0', 16, 'ipv4');
+LOCAL.addSubnet('224.0.0.0', 3, 'ipv4');
+LOCAL.addAddress('::', 'ipv6');
+LOCAL.addAddress('::1', 'ipv6');
+LOCAL.addSubnet('fe80::', 10, 'ipv6');
+LOCAL.addSubnet('ff00::', 8, 'ipv6');
+LOCAL.addAddress('fd00:ec2::254', 'ipv6');
+
+/** Of an address or name as written; what a DNS name resolves to is the data plane's to check. */
+export function isLocalAddress(address: string): boolean {
+  const family = isIP(address);
+  if (family === 0) return looksNumeric(address) || address === 'localhost' || address.endsWith('.localhost');
+  return LOCAL.check(address, family === 6 ? 'ipv6' : 'ipv4');
+}
+
+/** `127.1` or `2130706433`: resolvers take them for addresses (RFC 1123 section 2.1 forbids such names). */
+function looksNumeric(name: string): boolean {
+  const last = name.slice(name.lastIndexOf('.') + 1);
+  return /^(0x[0-9a-f]*|[0-9]+)$/.test(last);
+}
