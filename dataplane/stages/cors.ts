@@ -64,7 +64,8 @@ export function createCors(config: CorsConfig): Stage {
     const local = exchange.locals?.get(LOCAL);
     if (headers === null || local === PREFLIGHT) return;
     for (const name of BACKEND_FIELDS) headers.remove(name);
-    const origin = typeof local === 'string' ? local : allowedOrigin(exchange);
+    // With `*` also where there is no Origin: a cache gives one answer to all ("CORS protocol and HTTP caches" there).
+    const origin = anyOrigin ? '*' : typeof local === 'string' ? local : allowedOrigin(exchange);
     if (!anyOrigin) addVary(headers, 'Origin');
     if (origin === '') return;
     allowOrigin(headers, origin);
