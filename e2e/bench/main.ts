@@ -1,6 +1,6 @@
 /** `make bench`: measures Tidegate and its peers on this machine. See README.md for what the figures mean. */
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { envoy } from './peers/envoy.ts';
@@ -8,19 +8,47 @@ import { fastify } from './peers/fastify.ts';
 import { haproxy } from './peers/haproxy.ts';
 import { nginx, nginxLogging } from './peers/nginx.ts';
 import type { Peer } from './peers/peer.ts';
+import { tidegate, tidegateQuiet } from './peers/tidegate.ts';
 import { prepare } from './prerequisites.ts';
 import { Programs } from './programs.ts';
 import { type Result, writeResults } from './report.ts';
 import type { Bench } from './scenarios/bench.ts';
+import { idle } from './scenarios/idle.ts';
 import { plainProxy } from './scenarios/plain-proxy.ts';
+import { propagationFromFiles } from './scenarios/propagation.ts';
 
-const peers: readonly Peer[] = [nginx, nginxLogging, haproxy, envoy, fastify];
+const peers: readonly Peer[] = [nginx, nginxLogging, tidegate, tidegateQuiet, haproxy, envoy, fastify];
+
+interface Scenario {
+  readonly name: string;
+  readonly about: string;
+  /** Part of `--quick`, which must not wait for a cluster to be built. */
+  readonly quick: boolean;
+  run(bench: Bench, peers: readonly Peer[]): Promise<Result[]>;
+}
+
+const scenarios: readonly Scenario[] = [
+  { name: 'proxy', about: 'the same GET through every proxy', quick: true, run: plainProxy },
+  { name: 'idle', about: 'memory, CPU and start of a data plane without load', quick: true, run: idle },
+  { name: 'propagation', about: 'a new file until its route answers', quick: true, run: propagationFromFiles },
+  {
+    name: 'propagation-cluster',
+    about: "the API server's 201 until the route answers (a cluster of local processes: Linux, root)",
+    quick: false,
+    run: async (bench) => (await import('./scenarios/propagation-cluster.ts')).propagationFromCluster(bench),
+  },
+];
 
 const usage = `usage: node e2e/bench/main.ts [--quick] [--only NAME]… [--runs N]
 
   --quick       a short form for CI: every part runs once, in under 90 s; the figures mean little
-  --only NAME   only this scenario (proxy) or peer (${peers.map((peer) => peer.name).join(', ')}); may be repeated
-  --runs N      measured turns a peer, 1 to 99 (default 5; 1 with --quick)`;
+  --only NAME   only this scenario or peer; may be repeated
+  --runs N      measured turns a peer, 1 to 99 (default 5; 1 with --quick)
+
+scenarios
+${scenarios.map(({ name, about }) => `  ${name.padEnd(20)} ${about}`).join('\n')}
+peers of the scenario proxy
+${peers.map(({ name, about }) => `  ${name.padEnd(20)} ${about}`).join('\n')}`;
 
 const { values } = parseArgs({
   options: {
@@ -37,59 +65,77 @@ if (values.help) {
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const scenarios = ['proxy'];
-  const unknown = values.only.filter((name) => !scenarios.includes(name) && !peers.some((peer) => peer.name === name));
+  const isScenario = (name: string) => scenarios.some((scenario) => scenario.name === name);
+  const unknown = values.only.filter((name) => !isScenario(name) && !peers.some((peer) => peer.name === name));
   const runs = Number(values.runs ?? (values.quick ? 1 : 5));
   if (unknown.length > 0 || !Number.isInteger(runs) || runs < 1 || runs > 99) {
     console.error(unknown.length > 0 ? `no scenario or peer is called ${unknown.join(', ')}\n` : '--runs: 1 to 99\n');
     console.error(usage);
     return 2;
   }
-  const progress = (text: string) => console.error(`bench: ${text}`);
-  const { binaries, missing } = await prepare(progress);
+  const startedAt = performance.now();
+  const progress = (text: string) => console.error(`bench ${seconds(startedAt).padStart(5)}  ${text}`);
   const programs = new Programs();
   const dir = mkdtempSync(join(tmpdir(), 'tidegate-bench-'));
   // nginx's workers run as another user and read the backend's files
   chmodSync(dir, 0o755);
-  const bench: Bench = {
-    programs,
-    dir,
-    binaries,
-    proxyCore: 0,
-    loadCore: 1,
-    runs,
-    quick: values.quick,
-    print: console.log,
-    progress,
+  const clean = async () => {
+    await programs.stopAll();
+    rmSync(dir, { recursive: true, force: true });
   };
-  const interrupted = () => {
-    progress('stopping');
-    programs.stopAll().finally(() => {
-      rmSync(dir, { recursive: true, force: true });
-      process.exit(130);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      progress('stopping');
+      clean().finally(() => process.exit(130));
     });
-  };
-  process.once('SIGINT', interrupted);
-  process.once('SIGTERM', interrupted);
-  const named = values.only.filter((name) => !scenarios.includes(name));
-  const chosen = peers.filter((peer) => {
-    if (named.length > 0 && !named.includes(peer.name)) return false;
-    const lacking = peer.needs.find((need) => !binaries.has(need));
-    if (lacking !== undefined) progress(`${peer.name} is left out: ${missing.get(lacking)}`);
-    return lacking === undefined;
-  });
-  const results: Result[] = [];
+  }
   try {
-    results.push(...(await plainProxy(bench, chosen)));
+    const { binaries, missing } = await prepare(progress);
+    const bench: Bench = {
+      ...{ programs, dir, binaries, runs, progress, quick: values.quick, print: console.log },
+      ...{ proxyCore: 0, loadCore: 1 },
+    };
+    console.log(`${cpus()[0]?.model.trim()}, ${cpus().length} CPUs, Linux ${release()}, node ${process.version}`);
+    const chosenPeers = choosePeers(binaries, missing, progress);
+    const results: Result[] = [];
+    for (const scenario of chooseScenarios()) results.push(...(await scenario.run(bench, chosenPeers)));
     const file = join(import.meta.dirname, 'out', 'results.json');
     writeResults(file, results);
-    progress(`figures in ${file}`);
+    progress(`done; figures in ${file}`);
     return 0;
   } catch (error) {
     progress(`failed: ${(error as Error).message}`);
     return 1;
   } finally {
-    await programs.stopAll();
-    rmSync(dir, { recursive: true, force: true });
+    await clean();
   }
+}
+
+/** Those named; naming a peer alone means the scenario that compares peers. */
+function chooseScenarios(): Scenario[] {
+  const named = scenarios.filter(({ name }) => values.only.includes(name));
+  if (
+    values.only.some((name) => peers.some((peer) => peer.name === name)) &&
+    !named.some(({ name }) => name === 'proxy')
+  ) {
+    named.unshift(...scenarios.filter(({ name }) => name === 'proxy'));
+  }
+  return named.length > 0 ? named : scenarios.filter(({ quick }) => quick || !values.quick);
+}
+
+function choosePeers(
+  binaries: ReadonlyMap<string, string>,
+  missing: ReadonlyMap<string, string>,
+  progress: (text: string) => void,
+): Peer[] {
+  const named = peers.filter(({ name }) => values.only.includes(name));
+  return (named.length > 0 ? named : peers).filter((peer) => {
+    const lacking = peer.needs.find((need) => !binaries.has(need));
+    if (lacking !== undefined) progress(`${peer.name} is left out: ${missing.get(lacking)}`);
+    return lacking === undefined;
+  });
+}
+
+function seconds(since: number): string {
+  return `${((performance.now() - since) / 1000).toFixed(0)} s`;
 }

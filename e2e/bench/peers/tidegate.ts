@@ -1,0 +1,145 @@
+/** Tidegate as `tidegate run` starts it: its two compiled programs, one worker, metrics on, configuration from files. */
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { freePorts } from '../ports.ts';
+import { type Program, type Programs, untilReady } from '../programs.ts';
+import type { Peer, PeerContext } from './peer.ts';
+
+const root = join(import.meta.dirname, '..', '..', '..');
+
+export interface ControllerOptions {
+  readonly programs: Programs;
+  /** For its log and its socket; the path must stay short (a socket's may have 108 bytes). */
+  readonly dir: string;
+  /** Folder of YAML files. */
+  readonly files: string;
+  readonly core: number;
+}
+
+export interface DataPlaneOptions {
+  readonly programs: Programs;
+  readonly dir: string;
+  readonly port: number;
+  readonly core: number;
+  readonly workers: number;
+  /** `off` or a file. */
+  readonly accessLog: string;
+  /** Where the last good snapshot is kept; `state` in the folder when absent. */
+  readonly stateDir?: string;
+}
+
+/** The compiled programs; throws when they are not built. */
+function compiled(program: 'controller' | 'dataplane'): string {
+  const file = join(root, program, 'dist', 'main.js');
+  if (!existsSync(file)) throw new Error(`${program}/dist/main.js is missing: make build`);
+  return file;
+}
+
+const socketOf = (dir: string) => `unix:${join(dir, 'controller.sock')}`;
+
+/** Resolves when the controller is ready. */
+export async function startController(options: ControllerOptions): Promise<Program> {
+  const [adminPort = 0] = await freePorts(1);
+  const program = options.programs.start('tidegate controller', process.execPath, {
+    args: [compiled('controller')],
+    core: options.core,
+    env: {
+      NODE_ENV: 'production',
+      TIDEGATE_SOURCE: 'files',
+      TIDEGATE_DIR: options.files,
+      TIDEGATE_LISTEN: socketOf(options.dir),
+      TIDEGATE_ADMIN_HOST: '127.0.0.1',
+      TIDEGATE_ADMIN_PORT: String(adminPort),
+    },
+    logFile: join(options.dir, 'controller.log'),
+  });
+  await untilReady(program, () => ok(`http://127.0.0.1:${adminPort}/readyz`));
+  return program;
+}
+
+export interface DataPlane {
+  readonly program: Program;
+  readonly url: string;
+  readonly readyUrl: string;
+}
+
+/** Resolves when the process is started, not yet ready. */
+export async function startDataPlane(options: DataPlaneOptions): Promise<DataPlane> {
+  const [adminPort = 0] = await freePorts(1);
+  const program = options.programs.start('tidegate data plane', process.execPath, {
+    args: [compiled('dataplane')],
+    core: options.core,
+    env: {
+      NODE_ENV: 'production',
+      TIDEGATE_CONTROLLER: socketOf(options.dir),
+      TIDEGATE_NODE_NAME: 'bench',
+      TIDEGATE_HOST: '127.0.0.1',
+      TIDEGATE_HTTP_PORT: String(options.port),
+      TIDEGATE_ADMIN_HOST: '127.0.0.1',
+      TIDEGATE_ADMIN_PORT: String(adminPort),
+      TIDEGATE_WORKERS: String(options.workers),
+      TIDEGATE_STATE_DIR: options.stateDir ?? join(options.dir, 'state'),
+      TIDEGATE_ACCESS_LOG: options.accessLog,
+      TIDEGATE_DRAIN_GRACE_MS: '0',
+      TIDEGATE_DRAIN_DEADLINE_MS: '2000',
+    },
+    logFile: join(options.dir, 'dataplane.log'),
+  });
+  return { program, url: `http://127.0.0.1:${options.port}`, readyUrl: `http://127.0.0.1:${adminPort}/readyz` };
+}
+
+export async function ok(url: string): Promise<boolean> {
+  try {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(2000) });
+    await answer.body?.cancel();
+    return answer.ok;
+  } catch {
+    return false;
+  }
+}
+
+/** A Backend at a port of this machine. */
+export function backendYaml(port: number): string {
+  return `apiVersion: tidegate.dev/v1alpha1
+kind: Backend
+metadata: { name: backend, namespace: bench }
+spec:
+  hosts: [{ address: 127.0.0.1, port: ${port} }]
+`;
+}
+
+/** A Route of one rule: a path prefix to that Backend. */
+export function routeYaml(name: string, prefix: string): string {
+  return `apiVersion: tidegate.dev/v1alpha1
+kind: Route
+metadata: { name: ${name}, namespace: bench }
+spec:
+  rules:
+    - name: all
+      matches: [{ path: { prefix: ${prefix} } }]
+      backends: [{ name: backend }]
+`;
+}
+
+async function start(context: PeerContext, accessLog: string): Promise<Program> {
+  const files = join(context.dir, 'config');
+  mkdirSync(files, { recursive: true });
+  writeFileSync(join(files, 'gateway.yaml'), `${backendYaml(context.backendPort)}---\n${routeYaml('all', '/')}`);
+  const { programs, dir, port, core, sideCore } = context;
+  await startController({ programs, dir, files, core: sideCore });
+  return (await startDataPlane({ programs, dir, port, core, workers: 1, accessLog })).program;
+}
+
+export const tidegate: Peer = {
+  name: 'tidegate',
+  about: '1 worker, metrics on, access log (JSON) to a file',
+  needs: [],
+  start: (context) => start(context, join(context.dir, 'access.log')),
+};
+
+export const tidegateQuiet: Peer = {
+  name: 'tidegate-nolog',
+  about: 'the same without an access log',
+  needs: [],
+  start: (context) => start(context, 'off'),
+};
