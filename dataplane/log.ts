@@ -1,10 +1,7 @@
 /**
- * The program's own log: JSON lines on stdout. One thread writes them (two writers may mix their bytes on a full pipe), so a
- * worker hands its lines to the supervisor.
+ * The program's own log. One thread writes it (supervisor/output.ts): two writers may mix their bytes on a full pipe. A worker
+ * hands its lines on as values.
  */
-import { pino } from 'pino';
-import type { SonicBoom } from 'sonic-boom';
-
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export type LogFields = Readonly<Record<string, unknown>>;
 
@@ -14,11 +11,6 @@ export interface Log {
   info(fields: LogFields, message: string): void;
   warn(fields: LogFields, message: string): void;
   error(fields: LogFields, message: string): void;
-}
-
-/** A pino logger on the given stream; `fields` stand in each line. */
-export function createLog(level: LogLevel | 'silent', stream: SonicBoom, fields: LogFields): Log {
-  return pino({ level, base: fields, timestamp: () => `,"time":"${new Date().toISOString()}"` }, stream);
 }
 
 /** A log that hands each line on as values. */

@@ -1,0 +1,278 @@
+/**
+ * The workers: as many as configured, each on the same ports with the same snapshot. One that dies or hangs is started again with the full
+ * current snapshot, while the others go on.
+ */
+import { type DataplaneError, messageOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Rejection } from '../snapshot/decode.ts';
+import { backoffMs } from '../sync/backoff.ts';
+import type { Change } from '../sync/held.ts';
+import { METER_BYTES } from '../telemetry/meter.ts';
+import { addSeries, type SeriesImage } from '../telemetry/series.ts';
+import { type Bound, packChange, type WorkerGauges, type WorkerSetup, type WorkerVerdict } from '../worker/messages.ts';
+import { Turns } from './turns.ts';
+import { type Utilisation, WorkerThread } from './worker-thread.ts';
+
+export interface PoolOptions {
+  readonly size: number;
+  readonly setup: Omit<WorkerSetup, 'index' | 'meter'>;
+  readonly ports: Bound;
+  readonly log: Log;
+  readonly onLines: (lines: string) => void;
+  /** Something about `listening` changed. */
+  readonly onChange: () => void;
+  /** What a worker started later must apply before it serves. */
+  readonly replay: () => readonly Change[];
+  readonly random: () => number;
+  readonly limits?: Partial<PoolLimits>;
+}
+
+export interface PoolLimits {
+  /** A worker that does not apply a change within this is given up. Below the controller's own patience (10 s). */
+  readonly applyTimeoutMs: number;
+  /** A worker that does not come up within this is given up. */
+  readonly startTimeoutMs: number;
+  readonly countTimeoutMs: number;
+  readonly restartBaseMs: number;
+  readonly restartCapMs: number;
+  /** A worker that lived this long dies without a mark on the next wait. */
+  readonly settledMs: number;
+}
+
+const POOL_LIMITS: PoolLimits = {
+  applyTimeoutMs: 8_000,
+  startTimeoutMs: 20_000,
+  countTimeoutMs: 1_000,
+  restartBaseMs: 100,
+  restartCapMs: 10_000,
+  settledMs: 60_000,
+};
+
+interface Slot {
+  readonly index: number;
+  readonly meter: SharedArrayBuffer;
+  thread: WorkerThread;
+  listening: boolean;
+  /** Applies what all the others apply. */
+  current: boolean;
+  failures: number;
+  counted: { series: SeriesImage; gauges: WorkerGauges } | null;
+  utilisation: Utilisation | undefined;
+}
+
+export interface PoolVerdict {
+  readonly accepted: boolean;
+  readonly rejected: readonly Rejection[];
+  readonly message: string;
+}
+
+export interface PoolCounts {
+  readonly series: SeriesImage;
+  readonly gauges: WorkerGauges[];
+}
+
+export class WorkerPool {
+  readonly #options: PoolOptions;
+  readonly #limits: PoolLimits;
+  readonly #slots: Slot[] = [];
+  readonly #turns = new Turns();
+  /** What workers counted that are no more. */
+  #past: SeriesImage = { routes: new Map(), codes: new Map() };
+  #bound: Bound | null = null;
+  #stopping = false;
+  #restarts = 0;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+    this.#limits = { ...POOL_LIMITS, ...options.limits };
+    for (let index = 0; index < options.size; index++) {
+      const meter = new SharedArrayBuffer(METER_BYTES);
+      const slot: Slot = {
+        index,
+        meter,
+        thread: undefined as unknown as WorkerThread,
+        listening: false,
+        current: true,
+        failures: 0,
+        counted: null,
+        utilisation: undefined,
+      };
+      this.#slots.push(slot);
+      this.#spawn(slot);
+    }
+  }
+
+  get size(): number {
+    return this.#slots.length;
+  }
+
+  /** Workers that serve. */
+  get listening(): number {
+    return this.#slots.filter((slot) => slot.listening).length;
+  }
+
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** Where they listen; null before. */
+  get bound(): Bound | null {
+    return this.#bound;
+  }
+
+  get meters(): SharedArrayBuffer[] {
+    return this.#slots.map((slot) => slot.meter);
+  }
+
+  /** Work that must not overlap with a change being applied or a worker being brought up to date. */
+  exclusively<T>(work: () => Promise<T>): Promise<T> {
+    return this.#turns.take(work);
+  }
+
+  /** Only within `exclusively`. Accepted when a worker lives that accepted it; one that disagrees is started again. */
+  async apply(changes: readonly Change[]): Promise<PoolVerdict> {
+    const packed = changes.map(packChange);
+    const asked = this.#slots.filter((slot) => slot.current);
+    const answers = await Promise.allSettled(
+      asked.map((slot) => slot.thread.apply(packed, this.#limits.applyTimeoutMs)),
+    );
+    const verdicts: { slot: Slot; verdict: WorkerVerdict }[] = [];
+    let failure = 'no worker is up';
+    answers.forEach((answer, i) => {
+      const slot = asked[i] as Slot;
+      if (answer.status === 'fulfilled') verdicts.push({ slot, verdict: answer.value });
+      else {
+        failure = messageOf(answer.reason);
+        this.#giveUp(slot, answer.reason);
+      }
+    });
+    const accepting = verdicts.filter(({ verdict }) => verdict.accepted);
+    if (accepting.length === 0)
+      return { accepted: false, rejected: [], message: verdicts[0]?.verdict.message ?? failure };
+    const rejected = new Map<string, Rejection>();
+    for (const { verdict } of accepting) for (const one of verdict.rejected) rejected.set(one.id, one);
+    for (const { slot, verdict } of verdicts) {
+      if (!verdict.accepted) this.#giveUp(slot, new Error(`it alone did not accept: ${verdict.message}`));
+    }
+    return { accepted: true, rejected: [...rejected.values()], message: '' };
+  }
+
+  /** Opens the ports on every worker that is up to date. Rejects when the first one can't. Only within `exclusively`. */
+  async listen(): Promise<Bound> {
+    for (const slot of this.#slots) if (slot.current && !slot.listening) await this.#listen(slot);
+    if (this.#bound === null) throw new Error('no worker is up');
+    return this.#bound;
+  }
+
+  /** 0 to 1: the busiest worker's since the last call. */
+  eventLoopUtilisation(): number {
+    let most = 0;
+    for (const slot of this.#slots) {
+      if (slot.thread.ended) continue;
+      const now = slot.thread.eventLoopUtilisation(undefined);
+      const before = slot.utilisation;
+      slot.utilisation = now;
+      if (before === undefined) continue;
+      const active = now.active - before.active;
+      const elapsed = active + now.idle - before.idle;
+      if (elapsed > 0) most = Math.max(most, active / elapsed);
+    }
+    return Math.min(1, most);
+  }
+
+  /** Labelled counts of all workers, those of dead ones as last heard included. */
+  async count(maxRoutes: number): Promise<PoolCounts> {
+    await Promise.all(
+      this.#slots.map(async (slot) => {
+        const thread = slot.thread;
+        const counted = await thread.count(this.#limits.countTimeoutMs).catch(() => null);
+        if (counted !== null && slot.thread === thread) slot.counted = counted;
+      }),
+    );
+    const images = this.#slots.flatMap((slot) => (slot.counted === null ? [] : [slot.counted.series]));
+    return {
+      series: addSeries([this.#past, ...images], maxRoutes),
+      gauges: this.#slots.flatMap((slot) => (slot.counted === null ? [] : [slot.counted.gauges])),
+    };
+  }
+
+  /** What one worker runs; all run the same. Null where none answers. */
+  async describe(): Promise<unknown> {
+    const slot = this.#slots.find((candidate) => candidate.current && !candidate.thread.ended);
+    return (await slot?.thread.describe(this.#limits.countTimeoutMs).catch(() => null)) ?? null;
+  }
+
+  /** Drains all, then ends them. */
+  async stop(windowMs: number, deadlineMs: number): Promise<void> {
+    this.#stopping = true;
+    await Promise.allSettled(
+      this.#slots.filter((slot) => !slot.thread.ended).map((slot) => slot.thread.drain(windowMs, deadlineMs)),
+    );
+    await Promise.allSettled(this.#slots.map((slot) => slot.thread.terminate()));
+  }
+
+  #spawn(slot: Slot): void {
+    const { setup, log, onLines } = this.#options;
+    slot.thread = new WorkerThread({
+      setup: { ...setup, index: slot.index, meter: slot.meter },
+      log,
+      onLines,
+      onExit: (error) => this.#onExit(slot, error),
+    });
+  }
+
+  async #listen(slot: Slot): Promise<void> {
+    const ports = this.#bound ?? this.#options.ports;
+    this.#bound = await slot.thread.listen(ports, this.#limits.startTimeoutMs);
+    slot.listening = true;
+    this.#options.onChange();
+  }
+
+  #giveUp(slot: Slot, error: unknown): void {
+    slot.current = false;
+    if (slot.thread.ended) return;
+    this.#options.log.error({ worker: slot.index, error: messageOf(error) }, 'a worker is given up');
+    void slot.thread.terminate();
+  }
+
+  #onExit(slot: Slot, error: DataplaneError): void {
+    const wasListening = slot.listening;
+    slot.listening = false;
+    slot.current = false;
+    if (slot.counted !== null) {
+      this.#past = addSeries([this.#past, slot.counted.series], Number.POSITIVE_INFINITY);
+      slot.counted = null;
+    }
+    slot.utilisation = undefined;
+    if (wasListening) this.#options.onChange();
+    if (this.#stopping) return;
+    this.#restarts++;
+    if (performance.now() - slot.thread.startedAtMs >= this.#limits.settledMs) slot.failures = 0;
+    const waitMs = backoffMs(
+      slot.failures++,
+      { baseMs: this.#limits.restartBaseMs, capMs: this.#limits.restartCapMs },
+      this.#options.random(),
+    );
+    this.#options.log.error(
+      { worker: slot.index, error: messageOf(error), waitMs: Math.round(waitMs) },
+      'a worker ended and is started again',
+    );
+    setTimeout(() => void this.#revive(slot), waitMs);
+  }
+
+  async #revive(slot: Slot): Promise<void> {
+    if (this.#stopping) return;
+    this.#spawn(slot);
+    await this.#turns.take(async () => {
+      try {
+        const changes = this.#options.replay().map(packChange);
+        if (changes.length > 0) await slot.thread.apply(changes, this.#limits.startTimeoutMs);
+        slot.current = true;
+        if (this.#bound !== null) await this.#listen(slot);
+      } catch (error) {
+        // One that ended by itself is on its way here again already.
+        this.#giveUp(slot, error);
+      }
+    });
+  }
+}

@@ -1,0 +1,360 @@
+/**
+ * Holds what there is one of: the snapshot, the stream to the controller, the last good snapshot, readiness. The workers serve; nothing
+ * here is on a request's path.
+ */
+import type { Config } from '../config.ts';
+import type { DataplaneError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Rejection } from '../snapshot/decode.ts';
+import type { Hello, LoadReport, Verdict } from '../snapshot/protocol.ts';
+import { SCHEMA_VERSION } from '../snapshot/resources.ts';
+import { ControllerStream, STREAM_DEFAULTS } from '../sync/client.ts';
+import { type CompleteDelta, type HeldImage, HeldSnapshot, replayOf } from '../sync/held.ts';
+import { LastGood } from '../sync/last-good.ts';
+import { emptyReading, type LoadFigures, loadBetween } from '../telemetry/load.ts';
+import { type MeterReading, readMeters } from '../telemetry/meter.ts';
+import { VERSION } from '../version.ts';
+import { WorkerPool } from './pool.ts';
+
+const REPORT_EVERY_MS = 1_000;
+const CONFIRM_EVERY_MS = 60_000;
+const LAST_GOOD_DEBOUNCE_MS = 500;
+
+/** Where the snapshot that is served came from. */
+export type Origin = 'none' | 'controller' | 'last-good';
+
+export interface SupervisorState {
+  readonly ready: boolean;
+  /** Why not; empty when ready. */
+  readonly reason: string;
+  readonly draining: boolean;
+  readonly connected: boolean;
+  /** Address of the controller, or the last failure. */
+  readonly controller: string;
+  readonly revision: string;
+  readonly origin: Origin;
+  readonly resources: number;
+  readonly rejected: readonly Rejection[];
+  readonly appliedAtMs: number;
+  readonly lastApplyMs: number;
+  /** Since a controller last stood behind what is served, ms; 0 while one does. */
+  readonly staleMs: number;
+  readonly lastGoodSavedAtMs: number;
+  readonly lastGoodFailures: number;
+  readonly workers: number;
+  readonly workersListening: number;
+  readonly workerRestarts: number;
+}
+
+export interface SupervisorDeps {
+  readonly config: Config;
+  readonly log: Log;
+  readonly onLines: (lines: string) => void;
+  /** A port can't be opened: nothing can be served. */
+  readonly onFatal: (error: DataplaneError) => void;
+}
+
+export class Supervisor {
+  readonly pool: WorkerPool;
+  readonly #config: Config;
+  readonly #log: Log;
+  readonly #onFatal: (error: DataplaneError) => void;
+  readonly #held = new HeldSnapshot();
+  readonly #stream: ControllerStream;
+  readonly #lastGood: LastGood | null;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #origin: Origin = 'none';
+  #serving = false;
+  #draining = false;
+  #wasReady = false;
+  #connected = false;
+  #controller = 'not asked yet';
+  #appliedAtMs = 0;
+  #lastApplyMs = 0;
+  /** ms since the epoch when a controller last stood behind what is served. */
+  #confirmedAtMs = 0;
+  #reading: MeterReading = emptyReading();
+  #readAtMs = performance.now();
+  #load: LoadFigures = { inFlight: 0, requestsTotal: 0, requestsPerSecond: 0, p99Ms: 0 };
+  #utilisation = 0;
+
+  constructor({ config, log, onLines, onFatal }: SupervisorDeps) {
+    this.#config = config;
+    this.#log = log;
+    this.#onFatal = onFatal;
+    this.#lastGood =
+      config.stateDir === null
+        ? null
+        : new LastGood({
+            folder: config.stateDir,
+            gateway: config.gateway,
+            log,
+            now: Date.now,
+            debounceMs: LAST_GOOD_DEBOUNCE_MS,
+          });
+    this.pool = new WorkerPool({
+      size: config.workers,
+      setup: {
+        host: config.host,
+        trustedHops: config.trustedHops,
+        accessLog: config.accessLog.kind !== 'off',
+        accessLogQuery: config.accessLogQuery,
+        metricsMaxRoutes: config.metricsMaxRoutes,
+      },
+      ports: { httpPort: config.httpPort, h2cPort: config.h2cPort },
+      log,
+      onLines,
+      onChange: () => this.#readinessMayHaveChanged(),
+      replay: () => this.#held.replay(),
+      random: Math.random,
+    });
+    this.#stream = new ControllerStream(
+      { ...STREAM_DEFAULTS, controllers: config.controllers, credentials: config.tls, log, random: Math.random },
+      {
+        hello: () => this.#hello(),
+        apply: (delta) => this.pool.exclusively(() => this.#applyDelta(delta)),
+        connected: (controller) => this.#onConnected(controller),
+        disconnected: (error) => this.#onDisconnected(error),
+      },
+    );
+  }
+
+  /** Opens the stream; serves the last good snapshot when no controller has sent one within the grace. */
+  start(): void {
+    this.#stream.start();
+    this.#timers.push(setInterval(() => this.#report(), REPORT_EVERY_MS));
+    this.#timers.push(setInterval(() => this.#confirm(), CONFIRM_EVERY_MS).unref());
+    if (this.#lastGood !== null) {
+      const grace = setTimeout(() => void this.#startFromLastGood(), this.#config.lastGoodGraceMs);
+      this.#timers.push(grace);
+    }
+  }
+
+  get state(): SupervisorState {
+    const { ready, reason } = this.#readiness();
+    return {
+      ready,
+      reason,
+      draining: this.#draining,
+      connected: this.#connected,
+      controller: this.#controller,
+      revision: this.#held.revision,
+      origin: this.#origin,
+      resources: this.#held.size,
+      rejected: this.#held.rejected,
+      appliedAtMs: this.#appliedAtMs,
+      lastApplyMs: this.#lastApplyMs,
+      staleMs: this.#connected || this.#confirmedAtMs === 0 ? 0 : Math.max(0, Date.now() - this.#confirmedAtMs),
+      lastGoodSavedAtMs: this.#lastGood?.savedAtMs ?? 0,
+      lastGoodFailures: this.#lastGood?.failures ?? 0,
+      workers: this.pool.size,
+      workersListening: this.pool.listening,
+      workerRestarts: this.pool.restarts,
+    };
+  }
+
+  get load(): LoadFigures & { readonly eventLoopUtilisation: number } {
+    return { ...this.#load, eventLoopUtilisation: this.#utilisation };
+  }
+
+  /** Not ready at once; requests are taken for the grace, then those in flight get the deadline; then all is over. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    this.#readinessMayHaveChanged();
+    const { drainGraceMs, drainDeadlineMs } = this.#config;
+    if (drainGraceMs > 0) await new Promise((resolve) => setTimeout(resolve, drainGraceMs));
+    // Clients that keep a connection learn from an answer that it ends; where nobody waits for us to go, they have that time.
+    await this.pool.stop(Math.min(drainGraceMs, DRAIN_WINDOW_MS), drainDeadlineMs);
+    this.#report();
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.#stream.stop();
+    await this.#lastGood?.flush();
+    if (this.#connected) await this.#lastGood?.confirm();
+  }
+
+  #hello(): Hello {
+    return {
+      node: this.#config.nodeName,
+      zone: this.#config.zone,
+      schemaVersion: SCHEMA_VERSION,
+      revision: this.#held.revision,
+      programVersion: VERSION,
+      gateway: this.#config.gateway,
+      held: this.#held.hashes(),
+    };
+  }
+
+  #onConnected(controller: string): void {
+    this.#connected = true;
+    this.#controller = controller;
+    this.#log.info({ event: 'connected', controller, revision: this.#held.revision }, 'connected to a controller');
+    // Where nothing is to be sent, this is the only answer a new controller gets: what of the revision in the hello does not run.
+    const { revision, rejected } = this.#held;
+    if (revision !== '') this.#stream.sendVerdict({ revision, accepted: true, rejected, message: '' });
+    this.#sendLoad();
+  }
+
+  #onDisconnected(error: DataplaneError): void {
+    const fields = { event: 'disconnected', code: error.code, error: describe(error) };
+    if (this.#connected) {
+      this.#confirmedAtMs = Date.now();
+      this.#log.warn(fields, 'the stream to the controller ended; what is held is served on');
+    } else if (this.#controller !== fields.error) {
+      // Once for each reason: while a controller is away this happens every few seconds.
+      this.#log.warn(fields, 'no controller answers');
+    }
+    this.#connected = false;
+    this.#controller = fields.error;
+  }
+
+  async #applyDelta(delta: CompleteDelta): Promise<Verdict> {
+    const startedAt = performance.now();
+    const plan = this.#held.plan(delta);
+    if (!plan.ok) return this.#notAccepted(delta.revision, plan.message);
+    const verdict = await this.pool.apply([plan.change]);
+    if (!verdict.accepted) return this.#notAccepted(delta.revision, verdict.message);
+    this.#held.commit(plan, verdict.rejected);
+    this.#lastGood?.schedule(() => this.#held.image());
+    const { upsert, removed } = plan.change;
+    await this.#applied('controller', startedAt, upsert.length, removed.length);
+    return { revision: this.#held.revision, accepted: true, rejected: this.#held.rejected, message: '' };
+  }
+
+  #notAccepted(revision: string, message: string): Verdict {
+    this.#log.error(
+      { event: 'not-accepted', revision, reason: message },
+      'a snapshot was not accepted; the one before is served on',
+    );
+    return { revision, accepted: false, rejected: [], message };
+  }
+
+  async #applied(origin: Origin, startedAt: number, upsert: number, removed: number): Promise<void> {
+    this.#origin = origin;
+    this.#appliedAtMs = Date.now();
+    this.#lastApplyMs = performance.now() - startedAt;
+    if (origin === 'controller') this.#confirmedAtMs = this.#appliedAtMs;
+    const { revision, rejected } = this.#held;
+    const tookMs = Math.round(this.#lastApplyMs * 100) / 100;
+    this.#log.info(
+      { event: 'applied', revision, origin, upsert, removed, rejected: rejected.length, tookMs },
+      'a snapshot is live',
+    );
+    for (const { id, message } of rejected)
+      this.#log.warn({ event: 'rejected', id, reason: message }, 'a resource was rejected');
+    if (!this.#serving) await this.#serve();
+  }
+
+  /** Opens the ports once the first snapshot runs: there is no wrong answer before. */
+  async #serve(): Promise<void> {
+    try {
+      const bound = await this.pool.listen();
+      this.#serving = true;
+      this.#log.info(
+        { event: 'listening', host: this.#config.host, ...bound, workers: this.pool.listening },
+        'the gateway listens',
+      );
+      this.#readinessMayHaveChanged();
+    } catch (error) {
+      this.#onFatal(error as DataplaneError);
+    }
+  }
+
+  async #startFromLastGood(): Promise<void> {
+    if (this.#held.revision !== '') return;
+    const loaded = await this.#lastGood?.load();
+    if (loaded === null || loaded === undefined) return;
+    await this.pool.exclusively(async () => {
+      if (this.#held.revision !== '' || this.#draining) return;
+      const startedAt = performance.now();
+      const verdict = await this.pool.apply(replayOf(loaded.image));
+      if (!verdict.accepted) {
+        this.#log.error({ reason: verdict.message }, 'the last good snapshot could not be applied');
+        return;
+      }
+      this.#restore(loaded.image, verdict.rejected);
+      this.#confirmedAtMs = loaded.confirmedAtMs;
+      this.#log.warn(
+        { event: 'last-good', revision: loaded.image.revision, savedAt: new Date(loaded.savedAtMs).toISOString() },
+        'no controller sent a snapshot; the last good one is served',
+      );
+      await this.#applied('last-good', startedAt, loaded.image.resources.length, 0);
+    });
+  }
+
+  #restore(image: HeldImage, rejected: readonly Rejection[]): void {
+    let base = '';
+    for (const change of replayOf(image)) {
+      const plan = this.#held.plan({ baseRevision: base, ...change });
+      if (!plan.ok) throw new Error(`the last good snapshot does not add up: ${plan.message}`);
+      const last = change.revision === image.revision;
+      this.#held.commit(
+        plan,
+        last ? rejected : rejected.filter(({ id, hash }) => this.#isRejectedAs(plan.change.upsert, id, hash)),
+      );
+      base = change.revision;
+    }
+  }
+
+  #isRejectedAs(upsert: readonly { id: string; hash: string }[], id: string, hash: string): boolean {
+    return upsert.some((resource) => resource.id === id && resource.hash === hash);
+  }
+
+  #readiness(): { ready: boolean; reason: string } {
+    const listening = this.pool.listening;
+    if (this.#draining) return { ready: false, reason: 'draining' };
+    if (this.#held.revision === '') return { ready: false, reason: 'no snapshot yet' };
+    if (!this.#serving) return { ready: false, reason: 'the ports are being opened' };
+    if (listening === 0) return { ready: false, reason: 'no worker is up' };
+    return { ready: true, reason: '' };
+  }
+
+  #readinessMayHaveChanged(): void {
+    const { ready, reason } = this.#readiness();
+    if (ready === this.#wasReady) return;
+    this.#wasReady = ready;
+    this.#log.info(
+      { event: ready ? 'ready' : 'not-ready', reason, afterStartMs: Math.round(performance.now()) },
+      ready ? 'ready' : 'not ready',
+    );
+    this.#report();
+  }
+
+  /** Takes the figures of the interval and sends them. */
+  #report(): void {
+    const now = performance.now();
+    const elapsedMs = now - this.#readAtMs;
+    // A report for a change of readiness shortly after another one repeats its figures: a few milliseconds are no interval.
+    if (elapsedMs >= REPORT_EVERY_MS / 2) {
+      const reading = readMeters(this.pool.meters);
+      this.#load = loadBetween(this.#reading, reading, elapsedMs);
+      this.#utilisation = this.pool.eventLoopUtilisation();
+      this.#reading = reading;
+      this.#readAtMs = now;
+    }
+    this.#sendLoad();
+  }
+
+  #sendLoad(): void {
+    const report: LoadReport = {
+      ready: this.#readiness().ready,
+      draining: this.#draining,
+      ...this.#load,
+      eventLoopUtilisation: this.#utilisation,
+      revision: this.#held.revision,
+      workers: this.pool.listening,
+    };
+    this.#stream.sendLoad(report);
+  }
+
+  #confirm(): void {
+    if (this.#connected) void this.#lastGood?.confirm();
+  }
+}
+
+/** After the grace: how long answers end their connections before nothing more is accepted. */
+const DRAIN_WINDOW_MS = 1_000;
+
+function describe(error: DataplaneError): string {
+  const cause = error.cause instanceof Error ? error.cause.message : '';
+  return cause === '' || error.message.includes(cause) ? error.message : `${error.message}: ${cause}`;
+}

@@ -1,0 +1,197 @@
+/** One worker's gateway: runtime, listeners, upstreams, and what is counted of them. */
+import type { Refusal } from '../codec/refusals.ts';
+import { DataplaneError } from '../errors.ts';
+import { startWheel, type TimerWheel } from '../io/wheel.ts';
+import { createHttp1Listener } from '../listener/http1.ts';
+import type { Listener } from '../listener/options.ts';
+import type { Log } from '../log.ts';
+import type { Exchange } from '../pipeline/exchange.ts';
+import { createRequestIds } from '../pipeline/request-id.ts';
+import { RUNTIME_DEFAULTS } from '../runtime/deps.ts';
+import type { RuntimeDescription } from '../runtime/describe.ts';
+import { Runtime } from '../runtime/runtime.ts';
+import { createLineFormat } from '../telemetry/access-log.ts';
+import { BATCH_CHARACTERS, BATCH_DELAY_MS, LineBatch } from '../telemetry/line-batch.ts';
+import { LoadMeter } from '../telemetry/meter.ts';
+import { Series } from '../telemetry/series.ts';
+import { forward } from '../upstream/forward.ts';
+import { createUpstream, type Upstream } from '../upstream/upstream.ts';
+import {
+  type Bound,
+  type PackedChange,
+  unpackChange,
+  type WorkerCounts,
+  type WorkerSetup,
+  type WorkerVerdict,
+} from './messages.ts';
+import { createRecord } from './record.ts';
+
+export interface GatewayDeps {
+  readonly setup: WorkerSetup;
+  readonly log: Log;
+  readonly onLines: (lines: string) => void;
+}
+
+export class Gateway {
+  readonly #setup: WorkerSetup;
+  readonly #log: Log;
+  readonly #meter: LoadMeter;
+  readonly #series: Series;
+  readonly #lines: LineBatch;
+  readonly #wheel: TimerWheel;
+  readonly #upstreams = new Set<Upstream>();
+  readonly #runtime: Runtime;
+  readonly #handler: (exchange: Exchange) => void;
+  #listeners: Listener[] = [];
+
+  constructor({ setup, log, onLines }: GatewayDeps) {
+    this.#setup = setup;
+    this.#log = log;
+    this.#meter = new LoadMeter(setup.meter);
+    this.#series = new Series(setup.metricsMaxRoutes);
+    this.#lines = new LineBatch({ size: BATCH_CHARACTERS, delayMs: BATCH_DELAY_MS, handOver: onLines });
+    this.#wheel = startWheel();
+    const now = (): number => performance.now();
+    const format = createLineFormat({ query: setup.accessLogQuery, epochMs: Date.now });
+    this.#runtime = new Runtime({
+      createUpstream: (backend, endpoints) => this.#track(createUpstream(backend, endpoints, { wheel: this.#wheel })),
+      forward,
+      onFinish: createRecord({
+        meter: this.#meter,
+        series: this.#series,
+        log: setup.accessLog ? { format, batch: this.#lines } : null,
+        now,
+      }),
+      logError: (message, exchange, error) => this.#logError(message, exchange, error),
+      newRequestId: createRequestIds(),
+      now,
+      random: Math.random,
+      setTimer: (run, delayMs) => {
+        const timer = setTimeout(run, delayMs);
+        return () => clearTimeout(timer);
+      },
+      defaults: { ...RUNTIME_DEFAULTS, trustedHops: setup.trustedHops },
+    });
+    const { handler } = this.#runtime;
+    const meter = this.#meter;
+    this.#handler = (exchange) => {
+      meter.begin();
+      handler(exchange);
+    };
+  }
+
+  /** One after the other; the verdict is that of the last, which names all that is rejected. */
+  apply(changes: readonly PackedChange[]): WorkerVerdict {
+    const startedAt = performance.now();
+    let accepted = true;
+    let message = '';
+    let rejected: WorkerVerdict['rejected'] = [];
+    let gone = false;
+    for (const packed of changes) {
+      const change = unpackChange(packed);
+      const applied = this.#runtime.apply(change);
+      ({ accepted, message, rejected } = applied);
+      if (accepted && applied.revision !== packed.revision) {
+        accepted = false;
+        message = `the change led to revision ${applied.revision}, not ${packed.revision}`;
+      }
+      if (!accepted) break;
+      gone ||= packed.removed.length > 0;
+    }
+    if (gone) this.#keepSeries();
+    return { accepted, rejected, message, tookMs: performance.now() - startedAt };
+  }
+
+  /** Opens the ports. Rejects with DataplaneError DP_LISTEN. */
+  async listen({ httpPort, h2cPort }: Bound): Promise<Bound> {
+    const common = {
+      host: this.#setup.host,
+      reusePort: true,
+      handler: this.#handler,
+      refuse: ({ status, code, detail }: Refusal) => this.#runtime.refuse(status, code, detail),
+      onError: (error: unknown) => this.#log.error({ error: String(error) }, 'a request handler failed'),
+      wheel: this.#wheel,
+      trustedHops: this.#setup.trustedHops,
+    };
+    const http = await this.#open(createHttp1Listener({ ...common, port: httpPort }), httpPort);
+    if (h2cPort === 0) return { httpPort: http, h2cPort: 0 };
+    throw new DataplaneError('DP_LISTEN', 'h2c is not there yet', { retryable: false });
+  }
+
+  async #open(listener: Listener, wanted: number): Promise<number> {
+    try {
+      const { port } = await listener.listen();
+      this.#listeners.push(listener);
+      return port;
+    } catch (error) {
+      const where = `${this.#setup.host}:${wanted}`;
+      throw new DataplaneError('DP_LISTEN', `can't listen on ${where}`, { cause: error, retryable: true });
+    }
+  }
+
+  count(): WorkerCounts {
+    let [connections, refused, overflow, upstreamConnections, upstreamPending] = [0, 0, 0, 0, 0];
+    for (const { stats } of this.#listeners) {
+      connections += stats.connections;
+      refused += stats.refused;
+      overflow += stats.overflow;
+    }
+    for (const { stats } of this.#upstreams) {
+      upstreamConnections += stats.connections;
+      upstreamPending += stats.pending;
+    }
+    const heapUsedBytes = process.memoryUsage().heapUsed;
+    return {
+      series: this.#series.image(),
+      gauges: { connections, upstreamConnections, upstreamPending, refused, overflow, heapUsedBytes },
+    };
+  }
+
+  describe(): RuntimeDescription {
+    return this.#runtime.describe();
+  }
+
+  /** See ToWorker `drain`. Resolves when no exchange is left. */
+  async drain(windowMs: number, deadlineMs: number): Promise<void> {
+    for (const listener of this.#listeners) listener.beginDrain();
+    const until = performance.now() + windowMs;
+    while (performance.now() < until && this.#listeners.some(({ stats }) => stats.connections > 0)) {
+      await new Promise((resolve) => setTimeout(resolve, Math.min(20, windowMs)));
+    }
+    await Promise.all(this.#listeners.map((listener) => listener.close(deadlineMs)));
+    this.#runtime.close();
+    this.#wheel.stop();
+    this.#lines.flush();
+  }
+
+  #keepSeries(): void {
+    const routes = new Set<string>();
+    for (const { id } of this.#runtime.held()) {
+      if (!id.startsWith('rule/')) continue;
+      routes.add(id.slice('rule/'.length, id.lastIndexOf('/')));
+    }
+    this.#series.keep((route) => routes.has(route));
+  }
+
+  /** Keeps count of the upstreams that are open. */
+  #track(upstream: Upstream): Upstream {
+    this.#upstreams.add(upstream);
+    const close = upstream.close.bind(upstream);
+    upstream.close = () => {
+      this.#upstreams.delete(upstream);
+      close();
+    };
+    return upstream;
+  }
+
+  #logError(message: string, exchange: Exchange, error: unknown): void {
+    this.#log.error(
+      {
+        requestId: exchange.requestId,
+        rule: exchange.rule?.id,
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      },
+      message,
+    );
+  }
+}

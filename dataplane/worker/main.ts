@@ -1,0 +1,41 @@
+/** A worker thread: the gateway behind messages. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { DataplaneError, messageOf } from '../errors.ts';
+import { forwardingLog } from '../log.ts';
+import { Gateway } from './gateway.ts';
+import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts';
+
+const port = parentPort;
+if (port === null) throw new Error('this is the entry of a worker thread');
+const tell = (message: FromWorker): void => port.postMessage(message);
+const gateway = new Gateway({
+  setup: workerData as WorkerSetup,
+  log: forwardingLog((level, fields, message) => tell({ type: 'log', level, fields, message })),
+  onLines: (lines) => tell({ type: 'lines', lines }),
+});
+
+port.on('message', (message: ToWorker) => {
+  const { sequence } = message;
+  answer(message).then(
+    (value) => tell({ type: 'answer', sequence, value }),
+    (error) => {
+      const code = error instanceof DataplaneError ? error.code : '';
+      tell({ type: 'failure', sequence, message: messageOf(error), code });
+    },
+  );
+});
+
+async function answer(message: ToWorker): Promise<unknown> {
+  switch (message.type) {
+    case 'apply':
+      return gateway.apply(message.changes);
+    case 'listen':
+      return gateway.listen(message);
+    case 'count':
+      return gateway.count();
+    case 'describe':
+      return gateway.describe();
+    case 'drain':
+      return gateway.drain(message.windowMs, message.deadlineMs);
+  }
+}

@@ -1,0 +1,109 @@
+/** What supervisor and worker say to each other. */
+import type { LogFields, LogLevel } from '../log.ts';
+import type { Rejection, ResourceBytes } from '../snapshot/decode.ts';
+import type { SeriesImage } from '../telemetry/series.ts';
+
+/** Given to a worker when it starts. */
+export interface WorkerSetup {
+  readonly index: number;
+  readonly host: string;
+  readonly trustedHops: number;
+  readonly accessLog: boolean;
+  readonly accessLogQuery: boolean;
+  readonly metricsMaxRoutes: number;
+  /** METER_BYTES, kept over the deaths of workers. */
+  readonly meter: SharedArrayBuffer;
+}
+
+/** A change with its bodies end to end: one copy a thread, whatever the number of resources. */
+export interface PackedChange {
+  readonly revision: string;
+  readonly removed: readonly string[];
+  readonly ids: readonly string[];
+  readonly hashes: readonly string[];
+  /** Where each body ends in `bodies`. */
+  readonly ends: readonly number[];
+  readonly bodies: Uint8Array;
+}
+
+export type ToWorker =
+  | { readonly type: 'apply'; readonly sequence: number; readonly changes: readonly PackedChange[] }
+  /** httpPort 0: any free one; h2cPort 0: none. */
+  | { readonly type: 'listen'; readonly sequence: number; readonly httpPort: number; readonly h2cPort: number }
+  | { readonly type: 'count'; readonly sequence: number }
+  /** For /debug/config. */
+  | { readonly type: 'describe'; readonly sequence: number }
+  /** Answers end their connection; after `windowMs` nothing more is accepted; what is in flight has `deadlineMs` from then. */
+  | { readonly type: 'drain'; readonly sequence: number; readonly windowMs: number; readonly deadlineMs: number };
+
+export interface WorkerVerdict {
+  readonly accepted: boolean;
+  /** All of the revision that does not run as it was sent. */
+  readonly rejected: readonly Rejection[];
+  readonly message: string;
+  readonly tookMs: number;
+}
+
+export interface Bound {
+  readonly httpPort: number;
+  readonly h2cPort: number;
+}
+
+export interface WorkerCounts {
+  readonly series: SeriesImage;
+  readonly gauges: WorkerGauges;
+}
+
+/** Names are part of the metrics' names. Counters start again with the worker. */
+export interface WorkerGauges {
+  readonly connections: number;
+  readonly upstreamConnections: number;
+  readonly upstreamPending: number;
+  readonly refused: number;
+  readonly overflow: number;
+  readonly heapUsedBytes: number;
+}
+
+/** An answer has the sequence number of its question. */
+export type FromWorker =
+  | { readonly type: 'answer'; readonly sequence: number; readonly value: unknown }
+  | { readonly type: 'failure'; readonly sequence: number; readonly message: string; readonly code: string }
+  | { readonly type: 'log'; readonly level: LogLevel; readonly fields: LogFields; readonly message: string }
+  | { readonly type: 'lines'; readonly lines: string };
+
+export function packChange(change: {
+  readonly revision: string;
+  readonly upsert: readonly ResourceBytes[];
+  readonly removed: readonly string[];
+}): PackedChange {
+  const ends: number[] = [];
+  let length = 0;
+  for (const { body } of change.upsert) {
+    length += body.byteLength;
+    ends.push(length);
+  }
+  const bodies = new Uint8Array(length);
+  for (const [i, { body }] of change.upsert.entries()) bodies.set(body, (ends[i] as number) - body.byteLength);
+  return {
+    revision: change.revision,
+    removed: change.removed,
+    ids: change.upsert.map(({ id }) => id),
+    hashes: change.upsert.map(({ hash }) => hash),
+    ends,
+    bodies,
+  };
+}
+
+/** The bodies are views of the packed bytes. */
+export function unpackChange(packed: PackedChange): {
+  revision: string;
+  upsert: ResourceBytes[];
+  removed: readonly string[];
+} {
+  const upsert = packed.ids.map((id, i) => ({
+    id,
+    hash: packed.hashes[i] as string,
+    body: packed.bodies.subarray(i === 0 ? 0 : packed.ends[i - 1], packed.ends[i]),
+  }));
+  return { revision: packed.revision, upsert, removed: packed.removed };
+}
