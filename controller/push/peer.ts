@@ -64,6 +64,11 @@ export class Peers {
     for (const address of addresses) if (!this.#links.has(address)) this.#open(address);
   }
 
+  /** Tells the peers soon: something of this replica's own state changed. */
+  announce(): void {
+    this.#soon();
+  }
+
   /** Takes in a stream that a peer opened. */
   accept(stream: ServerDuplexStream<PeerReport, PeerReport>): void {
     if (this.#stopped) {

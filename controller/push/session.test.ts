@@ -212,7 +212,7 @@ test('rejections are those of the last verdict, also of one that nobody asked fo
   expect(session.rejected).toEqual([]);
   session.onVerdict(accept(history.revision, { rejected: [bad] }));
   expect(session.rejected).toEqual([bad]);
-  expect(events.at(-1)).toEqual({ type: 'acknowledged', rejected: [bad] });
+  expect(events.at(-1)).toEqual({ type: 'acknowledged', rejected: [bad], tookMs: null });
 });
 
 test('figures of a load report that are no figures do not pass', () => {

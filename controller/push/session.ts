@@ -20,7 +20,12 @@ export const DEFAULT_SESSION_TIMES: SessionTimes = { verdictTimeoutMs: 10_000, r
 export type SessionEvent =
   | { readonly type: 'sent'; readonly full: boolean; readonly resent: boolean; readonly bytes: number }
   /** What it holds or rejects was stated, by a verdict or because it had it already. */
-  | { readonly type: 'acknowledged'; readonly rejected: readonly Rejected[] }
+  | {
+      readonly type: 'acknowledged';
+      readonly rejected: readonly Rejected[];
+      /** From sending to the verdict; null where nothing had to be sent. */
+      readonly tookMs: number | null;
+    }
   | { readonly type: 'refused'; readonly revision: string; readonly message: string }
   | { readonly type: 'load'; readonly readyChanged: boolean };
 
@@ -44,6 +49,7 @@ interface InFlight {
   readonly revision: string;
   readonly sequence: number;
   readonly full: boolean;
+  readonly sentAtMs: number;
 }
 
 const MAX_UNANSWERED = 8;
@@ -131,7 +137,7 @@ export class Session {
     const sent = this.#take(verdict.revision);
     if (sent === null) {
       // Unasked: what it makes of what its hello said it holds, so that a new controller learns of rejections too.
-      if (verdict.accepted && verdict.revision === this.revision) this.#reject(verdict.rejected);
+      if (verdict.accepted && verdict.revision === this.revision) this.#reject(verdict.rejected, null);
       return;
     }
     if (verdict.accepted) this.#accepted(sent, verdict);
@@ -161,13 +167,13 @@ export class Session {
     if (this.sequence === target.sequence && !this.#fullNext) return;
     const step = this.#step();
     if (!step.full && nothing(step.difference) && step.base === target.revision) {
-      this.#hold(target, this.#rejected);
+      this.#hold(target, this.#rejected, null);
       return;
     }
     const delta = step.shared
       ? cache.get(step.base, target.revision, () => step.difference)
       : encodeDelta(step.base, target.revision, step.difference);
-    this.#inFlight = { ...target, full: step.full };
+    this.#inFlight = { ...target, full: step.full, sentAtMs: clock.now() };
     this.#cancelTimer = clock.after(times.verdictTimeoutMs, () => this.#timedOut());
     this.#deps.send(delta);
     const bytes = delta.reduce((sum, part) => sum + part.byteLength, 0);
@@ -220,7 +226,7 @@ export class Session {
     this.#fullNext = false;
     this.#message = '';
     this.#rejected = [];
-    this.#hold(sent, verdict.rejected);
+    this.#hold(sent, verdict.rejected, this.#deps.clock.now() - sent.sentAtMs);
     this.pump();
   }
 
@@ -254,16 +260,16 @@ export class Session {
     });
   }
 
-  #hold(at: { revision: string; sequence: number }, rejected: readonly Rejected[]): void {
+  #hold(at: { revision: string; sequence: number }, rejected: readonly Rejected[], tookMs: number | null): void {
     this.#holding = { kind: 'acknowledged', revision: at.revision, sequence: at.sequence };
-    this.#reject(rejected);
+    this.#reject(rejected, tookMs);
   }
 
-  #reject(rejected: readonly Rejected[]): void {
+  #reject(rejected: readonly Rejected[], tookMs: number | null): void {
     this.#rejected = rejected
       .slice(0, MAX_REJECTED)
       .map((one) => ({ ...one, message: one.message.slice(0, MAX_MESSAGE) }));
-    this.#deps.onEvent(this, { type: 'acknowledged', rejected: this.#rejected });
+    this.#deps.onEvent(this, { type: 'acknowledged', rejected: this.#rejected, tookMs });
   }
 }
 
