@@ -356,7 +356,7 @@ export class Http1Connection implements WireOwner, TimerOwner {
       headers,
       client,
       downstream,
-      performance.now(),
+      listener.wheel.now(),
     );
     downstream.exchange = exchange;
     this.current = downstream;

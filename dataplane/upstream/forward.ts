@@ -4,7 +4,7 @@
  */
 import { chunkHead, lastChunk } from '../codec/chunked.ts';
 import type { ResponseHead } from '../codec/response-head.ts';
-import { Timer, type TimerOwner } from '../io/wheel.ts';
+import { Timer, type TimerOwner, type TimerWheel } from '../io/wheel.ts';
 import {
   type BodySink,
   type Exchange,
@@ -47,6 +47,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
   private readonly upstream: Upstream;
   private readonly options: ForwardOptions;
   private readonly responder: Responder;
+  private wheel!: TimerWheel;
   private state = WAITING;
   private pool: EndpointPool | null = null;
   private tried: EndpointPool[] | null = null;
@@ -105,6 +106,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
   private request(pool: EndpointPool, fresh: boolean): void {
     this.leave();
     this.pool = pool;
+    this.wheel = pool.wheel;
     pool.active++;
     this.exchange.endpoint = pool.name;
     this.state = WAITING;
@@ -123,17 +125,17 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
   }
 
   private waitInQueue(pool: EndpointPool): void {
-    const delayMs = soonest(pool.connectTimeoutMs, this.totalLeft(pool.wheel.now()));
+    const delayMs = soonest(pool.connectTimeoutMs, this.totalLeft(this.wheel.now()));
     if (delayMs === 0) return;
     this.timer = new Timer(this);
-    pool.wheel.arm(this.timer, delayMs);
+    this.wheel.arm(this.timer, delayMs);
   }
 
   /** Waited too long in the queue. */
   onTimeout(): void {
     const pool = this.pool as EndpointPool;
     pool.withdraw(this);
-    if (this.totalMs > 0 && pool.wheel.now() >= this.totalMs) {
+    if (this.totalMs > 0 && this.wheel.now() >= this.totalMs) {
       this.answer(504, 'request-timeout', 'The request took too long.');
     } else this.answer(503, 'upstream-overflow', 'No connection to the backend became free in time.');
   }
@@ -154,7 +156,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     const hasBody = requestLength > 0 || requestLength === LENGTH_UNKNOWN;
     this.expecting = hasBody && exchange.headers.has('expect');
     connection.wire.write(requestText(exchange, this.options, this.expecting));
-    this.sentAtMs = this.waitingSinceMs = performance.now();
+    this.sentAtMs = this.waitingSinceMs = this.wheel.now();
     if (!hasBody) {
       connection.requestDone = true;
       connection.wire.flush();
@@ -198,7 +200,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     }
     connection.wire.flush();
     connection.requestDone = true;
-    this.waitingSinceMs = performance.now();
+    this.waitingSinceMs = this.wheel.now();
     if (this.state === SENT) this.arm(connection);
   }
 
@@ -228,7 +230,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     const { exchange } = this;
     const { status } = head;
     const connection = this.connection as UpstreamConnection;
-    this.lastByteAtMs = performance.now();
+    this.lastByteAtMs = this.wheel.now();
     if (status === 101) {
       if (exchange.downstream.tunnel === null || head.upgrade === '') {
         this.onFailure('protocol');
@@ -253,6 +255,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     const { connection, exchange } = this;
     if (this.state !== RESPONDING) return;
     if (this.lost || connection === null) {
+      exchange.headWritten = false;
       this.answer(502, 'upstream-reset', 'The backend closed the connection before its response was complete.');
       return;
     }
@@ -274,7 +277,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
 
   onBody(chunk: Uint8Array, release: Release): boolean {
     const { downstream } = this.exchange;
-    this.lastByteAtMs = performance.now();
+    this.lastByteAtMs = this.wheel.now();
     if (downstream.write(chunk, release)) return true;
     downstream.onDrain ??= () => this.connection?.resume();
     return false;
@@ -296,7 +299,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     headers.set('upgrade', this.upgrade);
     const backend: TunnelEnd = {
       write: (chunk, release) => {
-        this.lastByteAtMs = performance.now();
+        this.lastByteAtMs = this.wheel.now();
         wire.writeBytes(chunk, release);
         return !wire.blocked;
       },
@@ -307,7 +310,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     const client = tunnel.call(exchange.downstream, exchange.status, headers, backend);
     connection.openTunnel({
       write: (chunk, release) => {
-        this.lastByteAtMs = performance.now();
+        this.lastByteAtMs = this.wheel.now();
         return client.write(chunk, release);
       },
       end: () => client.end(),
@@ -344,12 +347,12 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
   onDeadline(): void {
     const { connection, options } = this;
     if (connection === null) return;
-    const nowMs = connection.pool.wheel.now();
     if (this.expecting) {
       this.arm(connection);
       this.readBody();
       return;
     }
+    const nowMs = this.wheel.now();
     if (this.state === TUNNEL) {
       if (nowMs - this.lastByteAtMs >= options.idleTimeoutMs) this.finishTunnel('upstream-idle-timeout');
       else connection.deadline(options.idleTimeoutMs - (nowMs - this.lastByteAtMs));
@@ -389,7 +392,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
   /** Sets the connection's timer to the first thing that can be overdue. */
   private arm(connection: UpstreamConnection): void {
     const { backendTimeoutMs, idleTimeoutMs } = this.options;
-    const nowMs = connection.pool.wheel.now();
+    const nowMs = this.wheel.now();
     const ownMs =
       this.state === SENT
         ? left(backendTimeoutMs, this.waitingSinceMs, nowMs)
@@ -457,7 +460,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
 
   private dropTimer(): void {
     if (this.timer === null) return;
-    (this.pool as EndpointPool).wheel.drop(this.timer);
+    this.wheel.drop(this.timer);
     this.timer = null;
   }
 }

@@ -1,6 +1,6 @@
 /** The request head as it goes to the backend. */
 import { type Exchange, LENGTH_UNKNOWN } from '../pipeline/exchange.ts';
-import type { Rewrite } from '../snapshot/resources.ts';
+import { rewritePath } from '../pipeline/rewrite.ts';
 import type { ForwardOptions } from './seam.ts';
 
 /**
@@ -11,7 +11,8 @@ import type { ForwardOptions } from './seam.ts';
 export function requestText(exchange: Exchange, options: ForwardOptions, expect: boolean): string {
   const { rewrite } = options;
   const { downstream } = exchange;
-  const path = rewrite?.path === undefined ? exchange.path : rewritePath(exchange, rewrite.path);
+  const path =
+    rewrite?.path === undefined ? exchange.path : rewritePath(rewrite.path, exchange.path, exchange.matchedPrefix);
   const authority = rewrite?.host ?? exchange.authority;
   const query = exchange.query === undefined ? '' : `?${exchange.query}`;
   let text = `${exchange.method} ${path}${query} HTTP/1.1\r\nhost: ${authority}\r\n`;
@@ -101,14 +102,3 @@ export function requestText(exchange: Exchange, options: ForwardOptions, expect:
 const VERSIONS = { 'HTTP/1.0': '1.0', 'HTTP/1.1': '1.1', 'HTTP/2': '2.0' } as const;
 /** An upgrade to HTTP/2 is between the client and us (RFC 9113 section 3.1), and we don't. */
 const H2C = /\bh2c?\b/i;
-
-/** `full` replaces the path; `prefix` replaces `exchange.matchedPrefix` at its start, with exactly one slash between (Gateway API). */
-export function rewritePath(exchange: Exchange, rewrite: NonNullable<Rewrite['path']>): string {
-  if (rewrite.kind === 'full') return rewrite.value === '' ? '/' : rewrite.value;
-  const { path, matchedPrefix } = exchange;
-  let rest = path.slice(matchedPrefix.length);
-  if (matchedPrefix.endsWith('/') && rest !== '' && !rest.startsWith('/')) rest = `/${rest}`;
-  const value = rewrite.value.endsWith('/') ? rewrite.value.slice(0, -1) : rewrite.value;
-  const out = value + rest;
-  return out.startsWith('/') ? out : `/${out}`;
-}
