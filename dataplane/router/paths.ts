@@ -15,8 +15,13 @@ export interface Bucket<T> {
 /** A prefix ends at a node with candidates. Children are keyed by path segment. */
 interface Node<T> {
   children: Map<string, Node<T>>;
+  /** The child where there is just one, and its segment: compared in place, with no string made for a look-up. */
+  only: Node<T> | null;
+  onlySegment: string;
   candidates: Candidate<T>[];
 }
+
+const SLASH = 0x2f;
 
 // Shared by all that have none; never an edit's own, so never written to.
 const NO_ENTRIES = new Map<string, never>();
@@ -41,10 +46,18 @@ export function matchPath<T>(bucket: Bucket<T>, request: RequestView): Match<T> 
 
 /** `start` is behind the slash that opens the next segment; beyond the end of the path when there is none. */
 function matchPrefix<T>(node: Node<T>, request: RequestView, path: string, start: number): Match<T> | null {
-  if (node.children.size !== 0 && start <= path.length) {
-    const slash = path.indexOf('/', start);
-    const end = slash < 0 ? path.length : slash;
-    const child = node.children.get(path.slice(start, end));
+  if (start <= path.length) {
+    let child: Node<T> | undefined;
+    let end: number;
+    if (node.only !== null) {
+      end = start + node.onlySegment.length;
+      const whole = end === path.length || path.charCodeAt(end) === SLASH;
+      if (whole && path.startsWith(node.onlySegment, start)) child = node.only;
+    } else {
+      const slash = path.indexOf('/', start);
+      end = slash < 0 ? path.length : slash;
+      if (node.children.size !== 0) child = node.children.get(path.slice(start, end));
+    }
     if (child !== undefined) {
       const match = matchPrefix(child, request, path, end + 1);
       if (match !== null) return match;
@@ -53,11 +66,13 @@ function matchPrefix<T>(node: Node<T>, request: RequestView, path: string, start
   return node.candidates.length === 0 ? null : firstHolding(node.candidates, request);
 }
 
-/** One step from a bucket to the next: `gone` leave the lists that are touched, `changed` lists are sorted once at the end. */
+/** One step from a bucket to the next: `gone` leave the lists that are touched; `settle` ends it. */
 export interface PathEdit<T> {
   readonly edit: Edit;
   readonly gone: ReadonlySet<Candidate<T>>;
   readonly unsorted: Set<Candidate<T>[]>;
+  /** Nodes whose children may have changed. */
+  readonly parents: Set<Node<T>>;
 }
 
 export function emptyBucket<T>(edit: Edit): Bucket<T> {
@@ -81,6 +96,7 @@ export function addCandidate<T>(bucket: Bucket<T>, candidate: Candidate<T>, step
     bucket.root = edit.own(bucket.root, copyNode);
     let node = bucket.root;
     for (const segment of segmentsOf(value)) {
+      step.parents.add(node);
       node.children = edit.own(node.children, copyMap);
       const child = node.children.get(segment);
       const next = child === undefined ? emptyNode<T>(edit) : edit.own(child, copyNode);
@@ -125,6 +141,7 @@ function removeFromNode<T>(node: Node<T>, segments: readonly string[], depth: nu
   if (child === undefined) return next;
   const kept = removeFromNode(child, segments, depth + 1, step);
   next.children = step.edit.own(next.children, copyMap);
+  step.parents.add(next);
   if (isEmptyNode(kept)) next.children.delete(segment);
   else next.children.set(segment, kept);
   return next;
@@ -143,8 +160,14 @@ function without<T>(list: Candidate<T>[] | undefined, step: PathEdit<T>): Candid
   return step.edit.own(list, (old) => old.filter((candidate) => !step.gone.has(candidate)));
 }
 
-export function sortLists<T>(step: PathEdit<T>): void {
+/** Once, at the end of a step: puts in order what was added to. */
+export function settle<T>(step: PathEdit<T>): void {
   for (const list of step.unsorted) list.sort(compareCandidates);
+  for (const node of step.parents) {
+    const [first] = node.children.size === 1 ? node.children : [];
+    node.only = first?.[1] ?? null;
+    node.onlySegment = first?.[0] ?? '';
+  }
 }
 
 function segmentsOf(prefix: string): string[] {
@@ -152,7 +175,7 @@ function segmentsOf(prefix: string): string[] {
 }
 
 function emptyNode<T>(edit: Edit): Node<T> {
-  return edit.make({ children: NO_ENTRIES, candidates: NO_CANDIDATES });
+  return edit.make({ children: NO_ENTRIES, only: null, onlySegment: '', candidates: NO_CANDIDATES });
 }
 
 function copyNode<T>(node: Node<T>): Node<T> {

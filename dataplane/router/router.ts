@@ -16,7 +16,7 @@ import {
   matchPath,
   type PathEdit,
   removeCandidate,
-  sortLists,
+  settle,
 } from './paths.ts';
 import type { RequestView } from './predicates.ts';
 
@@ -84,7 +84,7 @@ export class HostRouter<T> implements Router<T> {
     const removed = [...change.removed];
     const gone = new Set<Candidate<T>>();
     for (const routable of removed) for (const candidate of routable.candidates) gone.add(candidate);
-    const step: PathEdit<T> = { edit, gone, unsorted: new Set() };
+    const step: PathEdit<T> = { edit, gone, unsorted: new Set(), parents: new Set() };
     const hosts: Hosts<T> = { exact: this.#exact, wildcard: this.#wildcard, any: this.#any };
     for (const routable of change.added) {
       for (const host of routable.hosts) {
@@ -100,7 +100,7 @@ export class HostRouter<T> implements Router<T> {
         if (isEmptyBucket(bucket)) setBucket(hosts, host, null, edit);
       }
     }
-    sortLists(step);
+    settle(step);
     return new HostRouter<T>(hosts.exact, hosts.wildcard, hosts.any, edit.made);
   }
 
