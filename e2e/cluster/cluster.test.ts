@@ -126,6 +126,8 @@ test('a Deployment of three answers through pod address, cluster address and DNS
   }
 
   const clusterAddress = (await cluster.kubectl(['get', 'service', 'echo', '-o', 'jsonpath={.spec.clusterIP}'])).trim();
+  // kube-proxy gathers changes for up to a second, here as in a real cluster.
+  await until('the Service answers', async () => (await curl(`http://${clusterAddress}/`)) !== '', 10_000);
   const viaAddress = new Set<string>();
   const viaName = new Set<string>();
   for (let i = 0; i < 30; i += 1) {
@@ -306,6 +308,48 @@ test('a container that fails its liveness probe is restarted', async () => {
   await rollout('sick');
   expect((await pods('sick'))[0]?.metadata.name).toBe(pod?.metadata.name);
   expect(await curl(`http://${pod?.status.podIP}:8080/livez`)).toBe('');
+});
+
+test('init containers, a sidecar, a shared emptyDir, exec probes and preStop', async () => {
+  const shared = { name: 'shared', emptyDir: {} };
+  const volumeMounts = [{ name: 'shared', mountPath: '/shared' }];
+  const script = (name: string, text: string, extra: object = {}) => ({
+    ...{ name, image: 'tidegate/echo:dev', command: ['sh', '-c', text], volumeMounts },
+    ...extra,
+  });
+  const markStopped = { exec: { command: ['sh', '-c', 'echo "preStop as $(id -u) $WHO" >> /shared/log'] } };
+  const spec = {
+    terminationGracePeriodSeconds: 5,
+    initContainers: [
+      script('first', 'echo first >> /shared/log'),
+      script('sidecar', 'echo sidecar >> /shared/log; trap "exit 0" TERM; tail -f /shared/log & wait', {
+        restartPolicy: 'Always',
+        startupProbe: { exec: { command: ['grep', 'sidecar', '/shared/log'] }, periodSeconds: 1 },
+      }),
+      script('second', 'echo second >> /shared/log'),
+    ],
+    containers: [
+      script('main', 'echo main >> /shared/log; trap "exit 0" TERM; while :; do sleep 0.1; done', {
+        env: [{ name: 'WHO', value: 'main' }],
+        readinessProbe: { exec: { command: ['test', '-f', '/shared/log'] }, periodSeconds: 1 },
+        lifecycle: { preStop: markStopped },
+      }),
+    ],
+    volumes: [shared],
+  };
+  await cluster.apply({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'parts', namespace: 'default' }, spec });
+  await cluster.kubectl(['wait', 'pod/parts', '--for=condition=Ready', '--timeout=20s']);
+  const [file = '', ...args] = cluster.inside([cluster.kubectlPath, 'logs', '-f', 'parts', '-c', 'sidecar']);
+  const follower = spawn(file, args, { env: cluster.env() });
+  let text = '';
+  follower.stdout.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  const closed = once(follower, 'close');
+  await until('the log so far', () => text === 'first\nsidecar\nsecond\nmain\n', 10_000);
+  await cluster.kubectl(['delete', 'pod', 'parts', '--timeout=20s']);
+  await closed;
+  expect(text).toBe('first\nsidecar\nsecond\nmain\npreStop as 65532 main\n');
 });
 
 test('an unknown image and a disruption budget act as in a real cluster', async () => {

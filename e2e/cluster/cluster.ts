@@ -16,6 +16,8 @@ export interface ClusterOptions {
   restartBackoffMaxMs?: number;
   /** Keep the run directory with the logs at stop. */
   keepLogs?: boolean;
+  /** Cancels the start; what was started is removed again. Has no meaning once the cluster runs. */
+  signal?: AbortSignal;
   /** Told of each step, with the time since the start. Silent when absent. */
   log?: (line: string) => void;
 }

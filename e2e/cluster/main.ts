@@ -29,8 +29,8 @@ usage: node e2e/cluster/main.ts COMMAND [options]
         run a program in a running cluster's network, with KUBECONFIG and PATH (kubectl, helm) set; a shell when none is given
   status
         list the clusters of this machine
-  down [--run ID]
-        stop all clusters (or one), and remove what interrupted ones left behind
+  down [--run ID | --all]
+        remove what interrupted clusters left behind, and stop the running one
 `;
 
 const { values, positionals, tokens } = parseArgs({
@@ -44,6 +44,7 @@ const { values, positionals, tokens } = parseArgs({
     'hpa-downscale-ms': { type: 'string' },
     'restart-backoff-ms': { type: 'string' },
     run: { type: 'string' },
+    all: { type: 'boolean' },
     'keep-logs': { type: 'boolean' },
   },
 });
@@ -82,9 +83,13 @@ async function main(): Promise<number> {
 
 async function up(argv?: readonly string[]): Promise<number> {
   if (argv?.length === 0) throw new Error('run: no program given (… run -- PROGRAM)');
-  const interrupted = Promise.withResolvers<number>();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupted.resolve(130));
-  const starting = startCluster({
+  const interruption = new AbortController();
+  const interrupted = new Promise<number>((resolve) => {
+    interruption.signal.addEventListener('abort', () => resolve(130), { once: true });
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interruption.abort());
+  const cluster = await startCluster({
+    signal: interruption.signal,
     images: values.images === undefined ? {} : imagesFrom(values.images),
     keepLogs: values['keep-logs'] === true,
     log: (line) => console.log(line),
@@ -93,16 +98,9 @@ async function up(argv?: readonly string[]): Promise<number> {
     ...numberOption('hpaDownscaleStabilizationMs', 'hpa-downscale-ms', 0, 3_600_000),
     ...numberOption('restartBackoffMs', 'restart-backoff-ms', 10, 300_000),
   });
-  const cluster = await Promise.race([starting, interrupted.promise]);
-  if (typeof cluster === 'number') {
-    console.log('interrupted: removing what was started');
-    const own = listRunDirectories().find(({ ownerPid }) => ownerPid === process.pid);
-    if (own !== undefined) await stopRun(own, console.log);
-    return cluster;
-  }
   const directory = cluster.runDirectory ?? '';
   try {
-    if (argv !== undefined) return await Promise.race([spawnInside(directory, argv), interrupted.promise]);
+    if (argv !== undefined) return await Promise.race([spawnInside(directory, argv), interrupted]);
     const self = `node ${process.argv[1]}`;
     console.log(`
 kubeconfig  ${cluster.kubeconfig}   (its server is reachable in network namespace ${cluster.networkNamespace} only)
@@ -114,7 +112,7 @@ next, in another terminal:
   ${self} exec -- curl -k https://kubernetes.default.svc.cluster.local/version
 
 Ctrl-C stops the cluster.`);
-    return await interrupted.promise;
+    return await interrupted;
   } finally {
     console.log('stopping the cluster');
     await cluster.stop();
@@ -182,10 +180,16 @@ function status(): number {
 }
 
 async function down(): Promise<number> {
-  const wanted = values.run;
-  const runs = listRunDirectories().filter(({ id }) => wanted === undefined || id === wanted);
-  for (const directory of runs) await stopRun(directory, console.log);
   await reapRuns(console.log);
-  console.log(`${runs.length} ${runs.length === 1 ? 'cluster' : 'clusters'} stopped`);
+  const running = listRunDirectories().filter(hasLivingOwner);
+  const wanted = running.filter(({ id }) => values.run === undefined || id === values.run);
+  if (values.run !== undefined && wanted.length === 0) throw new Error(`no running cluster ${values.run}`);
+  // Another person's or another test's cluster is not stopped by accident.
+  if (wanted.length > 1 && values.all !== true) {
+    status();
+    throw new Error('several clusters run: name one with --run ID, or stop them with --all');
+  }
+  for (const directory of wanted) await stopRun(directory, console.log);
+  console.log(`${wanted.length} ${wanted.length === 1 ? 'cluster' : 'clusters'} stopped`);
   return 0;
 }

@@ -121,16 +121,18 @@ export async function stopDaemon(daemon: Daemon, graceMs: number): Promise<void>
   clearTimeout(timer);
 }
 
-/** Calls `check` every `intervalMs` until it returns true; throws with the last failure after `timeoutMs`. */
+/** Calls `check` every `intervalMs` until it returns true; throws with the last failure after `timeoutMs`, or at the signal. */
 export async function until(
   what: string,
   check: () => Promise<boolean> | boolean,
   timeoutMs: number,
   intervalMs = 250,
+  signal?: AbortSignal,
 ): Promise<void> {
   const end = Date.now() + timeoutMs;
   let last: unknown;
   for (;;) {
+    signal?.throwIfAborted();
     try {
       if (await check()) return;
       last = undefined;

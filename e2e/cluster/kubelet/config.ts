@@ -1,6 +1,8 @@
 /** What one process kubelet is told by the cluster that starts it: the content of its config.json. */
 export interface KubeletConfig {
   nodeName: string;
+  /** What the Node calls its kubelet's version. */
+  version: string;
   /** The Node's address inside the run's network namespace. */
   address: string;
   runDirectory: string;

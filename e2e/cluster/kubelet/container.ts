@@ -6,10 +6,10 @@ import { type Image, readImages } from '../images.ts';
 import { type PlanContext, planContainer } from './container-plan.ts';
 import { type ProbeOutcome, probeContainer } from './container-probes.ts';
 import { buildEnvironment } from './environment.ts';
-import { type LaunchedContainer, launchContainer } from './launch.ts';
+import { type LaunchedContainer, type LaunchPlan, launchContainer } from './launch.ts';
 import { logFile, trimLogs } from './logs.ts';
 import type { ObjectCache } from './objects.ts';
-import { type ProbeTarget, runHandler } from './probe.ts';
+import { type ContainerCommand, type ProbeTarget, runHandler } from './probe.ts';
 import type { Container, ContainerState, ContainerStatus, Pod, TerminatedState } from './types.ts';
 
 /** What a container needs of its pod. */
@@ -43,6 +43,7 @@ export class ContainerRunner {
   #started = false;
   #probedReady = false;
   #process: LaunchedContainer | undefined;
+  #plan: LaunchPlan | undefined;
   #stopRequest: Promise<void> | undefined;
 
   constructor(spec: Container, host: ContainerHost) {
@@ -72,26 +73,13 @@ export class ContainerRunner {
     };
   }
 
-  /** argv that runs a program inside the running container, with its user. */
-  inContainer(argv: readonly string[]): string[] | undefined {
+  /** How to run a program inside the running container, with its user and environment; undefined when it does not run. */
+  inContainer(argv: readonly string[]): ContainerCommand | undefined {
     const pid = this.#process?.pid();
-    if (pid === undefined) return undefined;
-    return [
-      'nsenter',
-      '-t',
-      String(pid),
-      '-m',
-      '-p',
-      '-n',
-      '-i',
-      '-u',
-      '--root',
-      '--wd',
-      '--setuid',
-      'follow',
-      '--',
-      ...argv,
-    ];
+    if (pid === undefined || this.#plan === undefined) return undefined;
+    const user = ['--setuid', String(this.#plan.uid), '--setgid', String(this.#plan.gid)];
+    const namespaces = ['-m', '-p', '-n', '-i', '-u', '--root', '--wd'];
+    return { argv: ['nsenter', '-t', String(pid), ...namespaces, ...user, '--', ...argv], env: this.#plan.env };
   }
 
   /** preStop, SIGTERM, and SIGKILL when `graceMs` are over; the container does not start again. A second call may shorten the grace. */
@@ -173,7 +161,8 @@ export class ContainerRunner {
     try {
       const facts = { podAddress: context.podAddress, nodeAddress: context.config.address };
       const env = await buildEnvironment(context.pod, this.spec, image.env ?? {}, facts, this.#host.objects);
-      launched = await launchContainer(planContainer(context, this.spec, image, env, log));
+      this.#plan = planContainer(context, this.spec, image, env, log);
+      launched = await launchContainer(this.#plan);
     } catch (error) {
       const { message } = error as Error;
       this.#set({ waiting: { reason: 'CreateContainerConfigError', message } });

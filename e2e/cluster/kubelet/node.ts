@@ -81,7 +81,7 @@ function nodeStatus(config: KubeletConfig): object {
       containerRuntimeVersion: 'process://1',
       kernelVersion: 'host',
       kubeProxyVersion: '',
-      kubeletVersion: 'v1.36.4-tidegate',
+      kubeletVersion: config.version,
       machineID: config.nodeName,
       operatingSystem: 'linux',
       osImage: 'local processes',

@@ -86,7 +86,8 @@ export class PodWorker {
     this.#graceMs = graceMs;
     this.#stopping.abort();
     if (first && this.#runners.length > 0) this.#event('Normal', 'Killing', `Stopping pod ${this.#pod.metadata.name}`);
-    for (const runner of [...this.#runners, ...this.#initRunners]) void runner.stop(graceMs);
+    // Sidecars outlive the containers they serve; until those run, whatever initialises the pod is stopped.
+    for (const runner of this.#runners.length > 0 ? this.#runners : this.#initRunners) void runner.stop(graceMs);
   }
 
   async #run(): Promise<void> {

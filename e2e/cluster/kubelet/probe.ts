@@ -9,8 +9,13 @@ import type { Container, Handler, HttpGetAction, Probe } from './types.ts';
 export interface ProbeTarget {
   container: Container;
   podAddress: string;
-  /** argv that runs a program inside the container; undefined when it does not run. */
-  inContainer: (argv: readonly string[]) => string[] | undefined;
+  inContainer: (argv: readonly string[]) => ContainerCommand | undefined;
+}
+
+/** A program to run inside a container, as seen from outside. */
+export interface ContainerCommand {
+  argv: string[];
+  env: Readonly<Record<string, string>>;
 }
 
 export interface ProbeResult {
@@ -30,9 +35,9 @@ export async function runHandler(handler: Handler, target: ProbeTarget, timeoutM
       );
     }
     if (handler.exec !== undefined) {
-      const argv = target.inContainer(handler.exec.command ?? []);
-      if (argv === undefined) return { success: false, message: 'the container does not run' };
-      const { code, stdout, stderr } = await run(argv, { timeoutMs, allowFailure: true });
+      const command = target.inContainer(handler.exec.command ?? []);
+      if (command === undefined) return { success: false, message: 'the container does not run' };
+      const { code, stdout, stderr } = await run(command.argv, { env: command.env, timeoutMs, allowFailure: true });
       return { success: code === 0, message: `exit code ${code}: ${(stdout + stderr).slice(0, 300)}` };
     }
     if (handler.sleep !== undefined) {
