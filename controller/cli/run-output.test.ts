@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest';
+import { renderLine } from './run-output.ts';
+
+const clock = (): Date => new Date(2026, 10, 23, 12, 4, 31);
+
+test('an applied file says how long it took and what changed', () => {
+  const line = {
+    level: 30,
+    event: 'applied',
+    file: 'orders.yaml',
+    tookMs: 4.2,
+    changed: ['Route shop/orders changed'],
+  };
+  expect(renderLine('controller', line, clock)).toBe('12:04:31  orders.yaml  live in 4 ms (Route shop/orders changed)');
+});
+
+test('a refused file shows every problem with object and field', () => {
+  const problems = [
+    { object: 'Route shop/orders', path: 'spec.rules[0].backends[0].weight', message: 'must be 0 to 1000, got -1' },
+    { path: 'line 3', message: 'is no YAML' },
+  ];
+  expect(renderLine('controller', { event: 'refused', file: 'orders.yaml', problems }, clock)).toBe(
+    [
+      '12:04:31  orders.yaml  refused, the version before stays',
+      '          Route shop/orders  spec.rules[0].backends[0].weight: must be 0 to 1000, got -1',
+      '          line 3: is no YAML',
+    ].join('\n'),
+  );
+});
+
+test('warnings of a program are shown, its information lines are not', () => {
+  expect(renderLine('data plane', { level: 30, msg: 'listening' }, clock)).toBeNull();
+  expect(renderLine('data plane', { level: 40, msg: 'controller lost' }, clock)).toBe(
+    '12:04:31  data plane: controller lost',
+  );
+});
+
+test('a flood of problems is cut', () => {
+  const problems = Array.from({ length: 30 }, (_, i) => ({ path: `spec.rules[${i}]`, message: 'is wrong' }));
+  const text = renderLine('controller', { event: 'refused', file: 'a.yaml', problems }, clock) ?? '';
+  expect(text.split('\n')).toHaveLength(22);
+  expect(text).toContain('and 10 more');
+});

@@ -1,0 +1,47 @@
+/** Turns the programs' log lines into what a person at a terminal wants to read. Pure: a line in, text out. */
+import type { LogLine } from './child.ts';
+
+/** One problem of a refused file: `object` is `namespace/name`. */
+interface ShownProblem {
+  readonly object?: string;
+  readonly path?: string;
+  readonly message?: string;
+}
+
+const WARN = 40;
+const MAX_SHOWN = 20;
+
+/** The text for one line, without newline; null when the line is not for people. */
+export function renderLine(program: string, line: LogLine, clock: () => Date): string | null {
+  const at = clock().toTimeString().slice(0, 8);
+  switch (line.event) {
+    case 'applied': {
+      const changed = listed(line.changed);
+      if (changed === '') return null;
+      const took = typeof line.tookMs === 'number' ? `live in ${Math.max(1, Math.round(line.tookMs))} ms` : 'live';
+      return [`${at}  ${String(line.file)}  ${took} (${changed})`, ...problemLines(line.problems)].join('\n');
+    }
+    case 'refused':
+      return [`${at}  ${String(line.file)}  refused, the version before stays`, ...problemLines(line.problems)].join(
+        '\n',
+      );
+    default:
+      if ((line.level ?? 0) >= WARN) return `${at}  ${program}: ${line.msg ?? JSON.stringify(line)}`;
+      return null;
+  }
+}
+
+function listed(changed: unknown): string {
+  if (!Array.isArray(changed) || changed.length === 0) return '';
+  const shown = changed.slice(0, 3).map(String).join(', ');
+  return changed.length > 3 ? `${shown} and ${changed.length - 3} more` : shown;
+}
+
+export function problemLines(problems: unknown): string[] {
+  if (!Array.isArray(problems)) return [];
+  const lines = (problems as ShownProblem[])
+    .slice(0, MAX_SHOWN)
+    .map((p) => `          ${[p.object, [p.path, p.message].filter(Boolean).join(': ')].filter(Boolean).join('  ')}`);
+  if (problems.length > MAX_SHOWN) lines.push(`          and ${problems.length - MAX_SHOWN} more`);
+  return lines;
+}

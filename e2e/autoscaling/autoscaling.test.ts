@@ -1,0 +1,83 @@
+/** Load rises, the real HPA controller reads our metrics API and adds pods, which serve; load falls, pods drain and go. */
+import { beforeAll, expect, test } from 'vitest';
+import type { Cluster } from '../cluster/cluster.ts';
+import { until } from '../cluster/process.ts';
+import { condition, echo, gatewayUrl, installedCluster, NAMESPACE, podsOf } from '../harness/installation.ts';
+import { startLoad } from '../harness/load.ts';
+
+const namespace = 'scaling';
+const HOST = { host: 'scaling.example.com' };
+let cluster: Cluster;
+
+beforeAll(async () => {
+  cluster = await installedCluster();
+  await echo(cluster, namespace, 'echo', 2);
+  await cluster.apply([
+    {
+      apiVersion: 'tidegate.dev/v1alpha1',
+      kind: 'Backend',
+      metadata: { name: 'echo', namespace },
+      spec: { service: { name: 'echo', port: 8080 } },
+    },
+    {
+      apiVersion: 'tidegate.dev/v1alpha1',
+      kind: 'Route',
+      metadata: { name: 'scaling', namespace },
+      spec: { hosts: ['scaling.example.com'], rules: [{ name: 'all', backends: [{ name: 'echo' }] }] },
+    },
+  ]);
+  await condition(cluster, namespace, 'route/scaling');
+});
+
+test('the metrics API is discovered and answers per pod', async () => {
+  const api = await cluster.get<{ status: { conditions: { type: string; status: string }[] } }>([
+    'apiservice',
+    'v1beta2.custom.metrics.k8s.io',
+  ]);
+  expect(api.status.conditions).toContainEqual(expect.objectContaining({ type: 'Available', status: 'True' }));
+  const path = `/apis/custom.metrics.k8s.io/v1beta2/namespaces/${NAMESPACE}/pods/*/tidegate_requests_in_flight`;
+  const list = JSON.parse(await cluster.kubectl(['get', '--raw', path])) as {
+    kind: string;
+    items: { describedObject: { kind: string; name: string }; value: string }[];
+  };
+  expect(list.kind).toBe('MetricValueList');
+  const pods = (await podsOf(cluster, 'dataplane')).map((pod) => pod.metadata.name).sort();
+  expect(list.items.map(({ describedObject }) => describedObject.name).sort()).toEqual(pods);
+});
+
+test('load adds pods that serve, its end removes them, and no request fails', async () => {
+  const url = `${await gatewayUrl(cluster)}/?delay=400`;
+  const hpa = async (): Promise<string> => (await cluster.kubectl(['get', 'hpa', '-n', NAMESPACE])).trim();
+  const base = startLoad({ url, headers: HOST, concurrency: 2, maxMs: 240_000 });
+  await until('the HPA shows a figure', async () => !(await hpa()).includes('<unknown>'), 30_000);
+
+  // 8 in flight a pod are wanted (values.yaml); about 40 are there.
+  const peak = startLoad({ url, headers: HOST, concurrency: 40, maxMs: 120_000 });
+  await until(
+    'four pods serve',
+    async () => {
+      const ready = (await podsOf(cluster, 'dataplane')).filter((pod) =>
+        pod.status.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'),
+      );
+      return ready.length === 4;
+    },
+    90_000,
+  );
+  const atPeak = await hpa();
+  // New connections reach the new pods: what serves is what the Service spreads over.
+  const more = startLoad({ url, headers: HOST, concurrency: 12, maxMs: 30_000 });
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  const metrics = `/apis/custom.metrics.k8s.io/v1beta2/namespaces/${NAMESPACE}/pods/*/tidegate_requests_per_second`;
+  const { items } = JSON.parse(await cluster.kubectl(['get', '--raw', metrics])) as { items: { value: string }[] };
+  const [a, b] = await Promise.all([peak.stop(), more.stop()]);
+
+  await until('two pods again', async () => (await podsOf(cluster, 'dataplane')).length === 2, 120_000);
+  await new Promise((resolve) => setTimeout(resolve, 6000));
+  const c = await base.stop();
+  console.log(`autoscaling at the peak:\n${atPeak}\nafter it:\n${await hpa()}`);
+  const failed = a.failed + b.failed + c.failed;
+  console.log(`autoscaling: ${a.sent + b.sent + c.sent} requests, ${failed} failed`);
+  expect([...a.failures, ...b.failures, ...c.failures]).toEqual([]);
+  expect(items).toHaveLength(4);
+  expect(items.filter(({ value }) => value !== '0').length).toBe(4);
+});

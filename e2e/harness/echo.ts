@@ -1,0 +1,25 @@
+/** The backend of the scenarios: says which pod answered and what it was asked. Leaves without losing a request. */
+import http from 'node:http';
+
+const pod = process.env.POD_NAME ?? 'echo';
+const delayMs = Number(process.env.DELAY_MS ?? '0');
+const server = http.createServer((request, response) => {
+  request.resume();
+  response.setHeader('x-pod', pod);
+  response.setHeader('content-type', 'application/json');
+  const body = `${JSON.stringify({ pod, method: request.method, url: request.url, headers: request.headers })}\n`;
+  const wait = Number(new URL(request.url ?? '/', 'http://echo').searchParams.get('delay') ?? delayMs);
+  setTimeout(() => response.end(body), Math.min(wait, 30_000));
+});
+server.keepAliveTimeout = 60_000;
+server.listen(Number(process.env.PORT ?? '8080'));
+process.on('SIGTERM', () => {
+  // Others need a moment to learn that this pod goes.
+  setTimeout(
+    () => {
+      server.close(() => process.exit(0));
+      server.closeIdleConnections();
+    },
+    Number(process.env.LINGER_MS ?? '2000'),
+  );
+});
