@@ -113,14 +113,14 @@ export const duration = (text: string) =>
     },
   }).meta({ description: text });
 
-/** A group or alternative made of nothing but repeated atoms, itself repeated: the plain cases of `regexProblem`. */
+/** A group of nothing but repeated atoms, itself repeated: the plain cases of `regexProblem`, within what CEL may cost. */
 const ATOM = '(\\\\.|\\[[^\\]]*\\]|[^\\\\()\\[\\]|*+?{}])';
-const NESTED = `\\((\\?:)?([^()]*\\|)?(${ATOM}[*+])+(\\|[^()]*)?\\)[*+{]`;
+const NESTED = `\\((\\?:)?(${ATOM}[*+])+\\)[*+{]`;
 
 /** A regular expression for the whole of a value: the common part of RE2 and ECMAScript, in linear or quadratic time. */
-export const regex = (text: string) =>
+export const regex = (text: string, maxLength: number) =>
   withRules(
-    z.string().min(1).max(256).meta({ description: text }),
+    z.string().min(1).max(maxLength).meta({ description: text }),
     {
       // Evaluating it is the check: a pattern that does not compile is an error, and `in` does not swallow it as || would.
       cel: `''.matches(self) in [true, false]`,

@@ -29,7 +29,7 @@ const pathMatch = withRules(
   z.strictObject({
     exact: pathText('The whole path, case-sensitive.').optional(),
     prefix: pathText('The path or any path below it: /a matches /a and /a/b, not /ab.').optional(),
-    regex: regex('A regular expression (RE2 syntax) that matches the whole path.').optional(),
+    regex: regex('A regular expression (RE2 syntax) that matches the whole path.', 1024).optional(),
   }),
   exactlyOneOf('exact', 'prefix', 'regex'),
 ).meta({
@@ -41,7 +41,7 @@ function valueMatch(what: string, name: z.ZodType<string>) {
     z.strictObject({
       name,
       exact: z.string().max(4096).optional().describe(`The ${what} has this value.`),
-      regex: regex(`A regular expression (RE2 syntax) that matches the whole value of the ${what}.`).optional(),
+      regex: regex(`A regular expression (RE2 syntax) that matches the whole value of the ${what}.`, 192).optional(),
       present: z
         .literal(true, { error: 'must be true, or left out' })
         .optional()
@@ -64,17 +64,17 @@ export const routeMatch = z.strictObject({
   methods: z.array(method).max(16).optional().describe('One of these methods. Absent: every method.'),
   headers: z
     .array(valueMatch('header', headerName))
-    .max(16)
+    .max(8)
     .optional()
     .describe('All of these headers match. Several lines of one header count as one value, joined by a comma.'),
   query: z
     .array(valueMatch('query parameter', plainName('query parameter')))
-    .max(16)
+    .max(8)
     .optional()
     .describe('All of these query parameters match; of a repeated one the first counts.'),
   cookies: z
     .array(valueMatch('cookie', plainName('cookie')))
-    .max(16)
+    .max(8)
     .optional()
     .describe('All of these cookies match.'),
   sources: z.array(cidr).max(32).optional().describe('The address of the client lies in one of these.'),
@@ -186,13 +186,21 @@ export type RouteRule = z.output<typeof routeRule>;
 
 export const routeSpec = z.strictObject({
   gateway,
-  hosts: z.array(routeHost).max(64).optional().meta({
-    description: 'Host names this Route serves. Absent or empty: every host.',
-    'x-kubernetes-list-type': 'set',
-  }),
+  hosts: withRules(z.array(routeHost).max(64), {
+    message: 'each host once',
+    test: (hosts) => {
+      const twice = hosts.find((host, index) => hosts.indexOf(host) < index);
+      return twice === undefined || `each host once, got ${twice} twice`;
+    },
+  })
+    .optional()
+    .meta({
+      description: 'Host names this Route serves. Absent or empty: every host.',
+      'x-kubernetes-list-type': 'set',
+    }),
   rules: listMap(z.array(routeRule).min(1).max(64), 'name').describe(
-    'The rules. Their order does not matter: the most specific match wins (exact path, longest prefix, regex; then method, headers, query), ' +
-      'then the older Route, then the name.',
+    'The rules. The most specific match wins, wherever it stands: exact path, longest prefix, regex; then method, headers, query; ' +
+      'then the older Route, its name, and last the place in this list.',
   ),
 });
 export type RouteSpec = z.output<typeof routeSpec>;

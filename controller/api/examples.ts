@@ -1,0 +1,71 @@
+/** The examples of the field reference; a test validates each. */
+import type { TidegateKind } from './problem.ts';
+
+export const EXAMPLES: Readonly<Record<TidegateKind, string>> = {
+  Route: `apiVersion: tidegate.dev/v1alpha1
+kind: Route
+metadata:
+  name: orders
+  namespace: shop
+spec:
+  hosts: [api.example.com]
+  rules:
+    - name: read-orders
+      matches:
+        - path: { prefix: /orders }
+          methods: [GET, HEAD]
+      backends:
+        - name: orders
+          weight: 90
+        - name: orders-v2
+          weight: 10
+      rewrite:
+        path: { prefix: /v1/orders }
+      headers:
+        request:
+          set: [{ name: x-tenant, value: acme }]
+      timeouts: { request: 10s }
+    - name: moved
+      matches:
+        - path: { prefix: /old-orders }
+      redirect:
+        path: { prefix: /orders }
+        status: 308
+    - name: closed
+      matches:
+        - path: { regex: "/orders/[0-9]+/internal" }
+      respond:
+        status: 403
+        body: not for you
+`,
+  Backend: `apiVersion: tidegate.dev/v1alpha1
+kind: Backend
+metadata:
+  name: orders
+  namespace: shop
+spec:
+  service: { name: orders, port: 8080 } # or hosts: [{ address: 10.0.0.7, port: 8080 }], or dns: { name: example.com, port: 80 }
+  balancing: { algorithm: leastRequest }
+  timeouts: { connect: 1s }
+  pool: { maxConnections: 128, idleTimeout: 30s }
+`,
+  Policy: `apiVersion: tidegate.dev/v1alpha1
+kind: Policy
+metadata:
+  name: browsers
+  namespace: shop
+spec:
+  targetRefs:
+    - kind: Route
+      name: orders
+      sectionName: read-orders # one rule; without it, every rule of the Route
+  cors:
+    allowOrigins: ["https://*.example.com"]
+    allowMethods: [GET, HEAD]
+    maxAge: 10m
+  transform:
+    response:
+      remove: [server]
+  timeout: { request: 30s }
+`,
+};

@@ -1,0 +1,173 @@
+/** The CRDs on a real API server: accepted, explained, and refusing bad objects with the field's name. */
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse, stringify } from 'yaml';
+import { type ApiServer, startApiServer } from './api-server.ts';
+
+interface Refused {
+  readonly case: string;
+  readonly kind: string;
+  readonly spec: unknown;
+  readonly field: string;
+  readonly says: string;
+}
+
+const here = import.meta.dirname;
+const root = path.join(here, '../..');
+const refused = parse(readFileSync(path.join(here, 'refused.yaml'), 'utf8')) as Refused[];
+const examples = path.join(root, 'controller/examples');
+
+let server: ApiServer;
+
+beforeAll(async () => {
+  server = await startApiServer();
+  const applied = await server.kubectl(['apply', ...definitions().flatMap((file) => ['-f', file])]);
+  expect(applied.stderr).toBe('');
+  expect(applied.code).toBe(0);
+}, 900_000);
+
+afterAll(async () => {
+  await server?.stop();
+});
+
+function definitions(): string[] {
+  const folder = path.join(root, 'crds');
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.yaml'))
+    .map((name) => path.join(folder, name));
+}
+
+describe('the definitions', () => {
+  test('are established', async () => {
+    const waited = await server.kubectl(['wait', '--for=condition=Established', '--timeout=30s', 'crd', '--all']);
+    expect(waited.stderr).toBe('');
+    expect(waited.stdout.match(/condition met/g)).toHaveLength(3);
+  });
+
+  test('are structural: no NonStructuralSchema condition', async () => {
+    const { stdout } = await server.kubectl(['get', 'crd', '-o', 'jsonpath={.items[*].status.conditions[*].type}']);
+    expect(stdout).toContain('Established');
+    expect(stdout).not.toContain('NonStructuralSchema');
+  });
+
+  test('have their short names and the category', async () => {
+    const { stdout } = await server.kubectl([
+      'api-resources',
+      '--api-group=tidegate.dev',
+      '--no-headers',
+      '-o',
+      'wide',
+    ]);
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((line) => line.split(/\s+/));
+    expect(lines.map(([name, short]) => [name, short])).toEqual([
+      ['backends', 'tgb'],
+      ['policies', 'tgp'],
+      ['routes', 'tgr'],
+    ]);
+    for (const line of lines) expect(line.at(-1)).toBe('tidegate');
+  });
+
+  test('explain themselves, every field with a description', async () => {
+    const rules = await server.kubectl(['explain', 'route.spec.rules']);
+    expect(rules.stdout).toContain('Forward to these Backends, by weight.');
+    expect(rules.stdout).toContain('name\t<string> -required-');
+    for (const kind of ['route', 'backend', 'policy']) {
+      const { stdout } = await server.kubectl(['explain', `${kind}.spec`]);
+      expect(stdout).not.toContain('<no description>');
+    }
+  });
+});
+
+describe('good objects', () => {
+  test('the example configuration is taken, and defaults are filled in', async () => {
+    await server.kubectl(['create', 'namespace', 'shop']);
+    const applied = await server.kubectl(['apply', '-f', examples]);
+    expect(applied.stderr).toBe('');
+    const { stdout } = await server.kubectl(['get', 'route', 'hello', '-o', 'json']);
+    const { spec } = JSON.parse(stdout);
+    expect(spec.gateway).toBe('tidegate');
+    expect(spec.rules[0].backends[0].weight).toBe(1);
+  });
+
+  test('the columns of kubectl get', async () => {
+    const header = async (kind: string) =>
+      (await server.kubectl(['get', kind, '-A'])).stdout.split('\n')[0]?.split(/\s+/).filter(Boolean);
+    expect(await header('routes')).toEqual([
+      'NAMESPACE',
+      'NAME',
+      'HOSTS',
+      'BACKENDS',
+      'ACCEPTED',
+      'PROGRAMMED',
+      'REASON',
+      'AGE',
+    ]);
+    expect(await header('backends')).toEqual([
+      'NAMESPACE',
+      'NAME',
+      'TARGET',
+      'PROTOCOL',
+      'ENDPOINTS',
+      'ACCEPTED',
+      'AGE',
+    ]);
+    expect(await header('policies')).toEqual([
+      'NAMESPACE',
+      'NAME',
+      'TARGETS',
+      'SECTIONS',
+      'ACCEPTED',
+      'PROGRAMMED',
+      'AGE',
+    ]);
+  });
+
+  test('a status is written through its own subresource, and only there', async () => {
+    const status = {
+      hosts: '*',
+      backends: 'hello',
+      reason: '',
+      conditions: [
+        {
+          type: 'Accepted',
+          status: 'True',
+          observedGeneration: 1,
+          lastTransitionTime: '2026-01-01T00:00:00Z',
+          reason: 'Accepted',
+          message: '',
+        },
+      ],
+    };
+    const patched = await server.kubectl([
+      'patch',
+      'route',
+      'hello',
+      '--subresource=status',
+      '--type=merge',
+      '-p',
+      JSON.stringify({ status }),
+    ]);
+    expect(patched.stderr).toBe('');
+    const { stdout } = await server.kubectl(['get', 'route', 'hello', '-o', 'json']);
+    const route = JSON.parse(stdout);
+    expect(route.status).toEqual(status);
+    expect(route.metadata.generation).toBe(1);
+  });
+});
+
+describe('bad objects are refused, and the message names the field', () => {
+  test.each(refused)('$case', async ({ kind, spec, field, says }) => {
+    const object = { apiVersion: 'tidegate.dev/v1alpha1', kind, metadata: { name: 'bad', namespace: 'default' }, spec };
+    // Without kubectl's own check of unknown fields: it is the API server that is asked.
+    const result = await server.kubectl(['create', '--validate=false', '-f', '-'], stringify(object));
+    expect(result.code, 'it was taken').not.toBe(0);
+    const line = result.stderr.split('\n').find((text) => text.includes(says));
+    expect(line, result.stderr).toBeDefined();
+    expect(line).toContain(`${field}`);
+    if (process.env.SHOW_MESSAGES !== undefined) process.stdout.write(result.stderr);
+  });
+});
