@@ -1,17 +1,17 @@
 /** For tests: a whole proxy on the engine (listener, forward, pools) with real sockets, a scripted backend and a raw client. */
 import { once } from 'node:events';
 import net from 'node:net';
-import { TimerWheel } from '../io/wheel.ts';
-import type { ReadMode } from '../io/wire.ts';
-import { createH2cListener } from '../listener/h2c.ts';
-import { createHttp1Listener } from '../listener/http1.ts';
-import type { Listener, ListenerOptions } from '../listener/options.ts';
-import { type Exchange, NO_BODY } from '../pipeline/exchange.ts';
-import { Headers } from '../pipeline/headers.ts';
-import type { BackendResource, Endpoint, EndpointsResource } from '../snapshot/resources.ts';
-import { forward } from './forward.ts';
-import type { ForwardOptions, PendingResponse, Responder } from './seam.ts';
-import { createUpstream, type Upstream } from './upstream.ts';
+import { TimerWheel } from './io/wheel.ts';
+import type { ReadMode } from './io/wire.ts';
+import { createH2cListener } from './listener/h2c.ts';
+import { createHttp1Listener } from './listener/http1.ts';
+import type { Listener, ListenerOptions } from './listener/options.ts';
+import { type Exchange, NO_BODY } from './pipeline/exchange.ts';
+import { Headers } from './pipeline/headers.ts';
+import type { BackendResource, Endpoint, EndpointsResource } from './snapshot/resources.ts';
+import { forward } from './upstream/forward.ts';
+import type { ForwardOptions, PendingResponse, Responder } from './upstream/seam.ts';
+import { createUpstream, type Upstream } from './upstream/upstream.ts';
 
 /** Runs `check` until it holds. Waits on events of the loop, for at most a few seconds; no assertion depends on how long. */
 export async function eventually(check: () => boolean | Promise<boolean>, what = 'condition'): Promise<void> {
@@ -124,7 +124,7 @@ export function answering(answer: string): (peer: Peer) => void {
 
 export const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
 
-export interface ProxySettings {
+export interface TestProxySettings {
   readonly protocol?: 'http1' | 'h2c';
   readonly readMode?: ReadMode;
   readonly listener?: Partial<ListenerOptions>;
@@ -137,7 +137,7 @@ export interface ProxySettings {
   readonly handler?: (exchange: Exchange, forwardIt: () => void) => void;
 }
 
-export class Proxy {
+export class TestProxy {
   /** Time stands still until the test moves it. */
   readonly clock = { ms: 1_000_000 };
   readonly wheel: TimerWheel;
@@ -149,9 +149,9 @@ export class Proxy {
   readonly peers: Peer[] = [];
   port = 0;
   private readonly endpoints: readonly Endpoint[];
-  private readonly settings: ProxySettings;
+  private readonly settings: TestProxySettings;
 
-  constructor(ports: readonly number[], settings: ProxySettings = {}) {
+  constructor(ports: readonly number[], settings: TestProxySettings = {}) {
     this.settings = settings;
     const { readMode = 'onread' } = settings;
     this.wheel = new TimerWheel({ now: () => this.clock.ms, automatic: false });
