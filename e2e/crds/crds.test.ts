@@ -72,12 +72,16 @@ describe('the definitions', () => {
   });
 
   test('explain themselves, every field with a description', async () => {
-    const rules = await server.kubectl(['explain', 'route.spec.rules']);
-    expect(rules.stdout).toContain('Forward to these Backends, by weight.');
-    expect(rules.stdout).toContain('name\t<string> -required-');
+    // The API server publishes the schemas a moment after a definition is established.
+    const explain = async (what: string) => (await server.kubectl(['explain', what])).stdout;
     for (const kind of ['route', 'backend', 'policy']) {
-      const { stdout } = await server.kubectl(['explain', `${kind}.spec`]);
-      expect(stdout).not.toContain('<no description>');
+      await expect.poll(() => explain(`${kind}.spec`), { timeout: 30_000 }).toContain('FIELDS:');
+    }
+    const rules = await explain('route.spec.rules');
+    expect(rules).toContain('Forward to these Backends, by weight.');
+    expect(rules).toContain('name\t<string> -required-');
+    for (const kind of ['route', 'backend', 'policy']) {
+      expect(await explain(`${kind}.spec`)).not.toContain('<no description>');
     }
   });
 });
@@ -167,7 +171,7 @@ describe('bad objects are refused, and the message names the field', () => {
     expect(result.code, 'it was taken').not.toBe(0);
     const line = result.stderr.split('\n').find((text) => text.includes(says));
     expect(line, result.stderr).toBeDefined();
-    expect(line).toContain(`${field}`);
+    expect(line).toContain(field);
     if (process.env.SHOW_MESSAGES !== undefined) process.stdout.write(result.stderr);
   });
 });
