@@ -129,7 +129,11 @@ export class Pipeline {
     } catch (error) {
       this.#deps.logError('onFinish threw', exchange, error);
     }
-    exchange.generation?.release();
+    try {
+      exchange.generation?.release();
+    } catch (error) {
+      this.#deps.logError('the generation before could not be closed', exchange, error);
+    }
   }
 
   #requestId(exchange: Exchange): string {

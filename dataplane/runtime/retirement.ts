@@ -25,6 +25,7 @@ export class Retirement {
     this.#live.add(generation);
   }
 
+  /** Throws AggregateError when some could not be closed; the others are. */
   retire(things: readonly Retired[]): void {
     this.#waiting.push(...things);
     this.#sweep();
@@ -45,6 +46,14 @@ export class Retirement {
     }
     // First settled, then called: closing may finish exchanges, which comes back here.
     this.#waiting = keep;
-    for (const thing of closing) thing.close();
+    const errors: unknown[] = [];
+    for (const thing of closing) {
+      try {
+        thing.close();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw new AggregateError(errors, `${errors.length} could not be closed`);
   }
 }

@@ -20,6 +20,8 @@ import type { Upstream } from '../upstream/upstream.ts';
 import { RUNTIME_DEFAULTS } from './deps.ts';
 import { type Applied, Runtime } from './runtime.ts';
 
+const unusable = ({ endpoints }: EndpointsResource) => endpoints.some(({ address }) => address === 'unusable');
+
 /** Stands where upstream/ stands: remembers what a runtime does with it, and holds exchanges until told to answer. */
 class HeldUpstream {
   readonly id: string;
@@ -35,6 +37,7 @@ class HeldUpstream {
     this.endpoints = endpoints;
   }
   update(backend: BackendResource, endpoints: EndpointsResource): void {
+    if (unusable(endpoints)) throw new Error('no such thing');
     this.backend = backend;
     this.endpoints = endpoints;
     this.updates.push(endpoints.endpoints.map(({ address }) => address).join());
@@ -61,7 +64,7 @@ class Gateway {
   constructor() {
     this.runtime = new Runtime({
       createUpstream: (backend, endpoints) => {
-        if (endpoints.endpoints.some(({ address }) => address === 'unusable')) throw new Error('no such thing');
+        if (unusable(endpoints)) throw new Error('no such thing');
         const upstream = new HeldUpstream(backend, endpoints);
         this.upstreams.push(upstream);
         return upstream as unknown as Upstream;
@@ -307,6 +310,16 @@ describe('a resource that can not be used', () => {
     expect(gateway.ask('GET /')).toBe('200 ok');
   });
 
+  test('a backend that goes while a rule wants it: refused, not forwarded to what is closed', () => {
+    const gateway = new Gateway();
+    gateway.apply([...orders, ordersRule]);
+    expect(messages(gateway.apply([], ['backend/shop/orders']))).toEqual([
+      'rule/shop/orders/all: action.backends: there is no backend/shop/orders, or it was rejected',
+    ]);
+    expect(gateway.upstreams[0]?.closed).toBe(1);
+    expect(gateway.ask('GET /orders')).toBe('503 route-rejected');
+  });
+
   test('a rule that goes back to what it had follows the parts of that', () => {
     const gateway = new Gateway();
     const policy = (code: string) =>
@@ -350,6 +363,18 @@ describe('a resource that can not be used', () => {
   });
 });
 
+test('an upstream that can not be updated is the rejection of its backend, until it can', () => {
+  const gateway = new Gateway();
+  gateway.apply([...orders, ordersRule]);
+  const applied = gateway.apply([
+    endpointsFixture('shop/orders', 'unusable:1'),
+    ruleFixture('a/x/1', { hosts: ['x'] }),
+  ]);
+  expect(messages(applied)).toEqual(['backend/shop/orders: could not be updated: no such thing']);
+  expect(gateway.ask('GET /', 'x')).toBe('200 a/x/1');
+  expect(gateway.apply([endpointsFixture('shop/orders', '10.0.0.3:80')]).rejected).toEqual([]);
+});
+
 describe('exchanges in flight', () => {
   test('finish on the generation they began on; what only it uses is closed after the last of them', () => {
     const gateway = new Gateway();
@@ -381,6 +406,22 @@ describe('exchanges in flight', () => {
     gateway.apply([backendFixture('a/b'), endpointsFixture('a/b', '10.0.0.9:80')]);
     gateway.apply([], ['backend/a/b', 'endpoints/a/b']);
     expect(gateway.upstreams.map(({ closed }) => closed)).toEqual([0, 1]);
+  });
+
+  test('what can not be closed keeps nothing else open', () => {
+    const gateway = new Gateway();
+    gateway.apply([...orders, ordersRule, backendFixture('a/b'), endpointsFixture('a/b', '10.0.0.9:80')]);
+    const [stuck, other] = gateway.upstreams as [HeldUpstream, HeldUpstream];
+    stuck.close = () => {
+      throw new Error('stuck');
+    };
+    gateway.send('GET /orders/1');
+    const applied = gateway.apply([], [ordersRule.id, 'backend/shop/orders', 'backend/a/b']);
+    expect([applied.accepted, applied.message]).toEqual([true, '']);
+    gateway.forwarded[0]?.answer();
+    expect(other.closed).toBe(1);
+    expect(gateway.errors).toEqual([expect.stringContaining('could not be closed')]);
+    expect(gateway.runtime.pipeline.inFlight).toBe(0);
   });
 
   test('close closes what is running', () => {

@@ -104,8 +104,14 @@ export class Runtime {
     } catch (error) {
       return this.#applied(false, `the change could not be planned: ${messageOf(error)}`, NOTHING_BUILT);
     }
-    if (plan.held.size > 0 || !this.#current.configured) this.#take(plan);
-    return this.#applied(true, '', {
+    let message = '';
+    try {
+      if (plan.held.size > 0 || !this.#current.configured) this.#take(plan);
+    } catch (error) {
+      // Only what is left behind can throw: the new generation runs.
+      message = `what the change replaced could not be closed: ${messageOf(error)}`;
+    }
+    return this.#applied(true, message, {
       rules: plan.rules.size,
       policies: plan.policies.size,
       upstreams: [...plan.backends.values()].filter((backend) => backend?.made).length,
@@ -132,11 +138,12 @@ export class Runtime {
   #take(plan: Plan): void {
     const index = this.#current.index + 1;
     const retired = this.#retiredBy(plan, index);
-    this.#update(plan);
+    const failed = this.#update(plan);
     const before = this.#current;
     const next = new RunningGeneration(index, plan.router, (drained) => this.#retirement.drained(drained));
     this.#retirement.begin(index);
     this.#write(plan);
+    for (const rejection of failed) this.#ledger.rejected.set(rejection.id, rejection);
     this.#current = next;
     before.retire();
     this.#retirement.retire(retired);
@@ -156,15 +163,21 @@ export class Runtime {
     return retired;
   }
 
-  /** Upstreams that stay get their new resources in place, so that pools and balancers live on. */
-  #update(plan: Plan): void {
+  /** Upstreams that stay get their new resources in place, so that pools and balancers live on. Those that fail to are rejected. */
+  #update(plan: Plan): Rejection[] {
+    const failed: Rejection[] = [];
     for (const [id, backend] of plan.backends) {
       const old = this.#ledger.backends.get(id);
       if (backend === null || old === undefined) continue;
-      if (old.resource !== backend.resource || old.endpoints !== backend.endpoints) {
+      if (old.resource === backend.resource && old.endpoints === backend.endpoints) continue;
+      try {
         backend.upstream.update(backend.resource, backend.endpoints);
+      } catch (error) {
+        const hash = plan.held.get(id)?.hash ?? this.#ledger.held.get(id)?.hash ?? '';
+        failed.push({ id, hash, message: `could not be updated: ${messageOf(error)}` });
       }
     }
+    return failed;
   }
 
   #write(plan: Plan): void {
