@@ -89,7 +89,7 @@ async function run(folder: string, options: RunOptions): Promise<number> {
       died.then(() => false),
       stopping.then(() => null),
     ]);
-    if (ready === false) return complain(await failure(children));
+    if (ready === false) return complain(failure(children, backlog));
     if (ready === true) {
       say(await banner(folder, state, options, performance.now() - startedAt));
       announced = true;
@@ -176,9 +176,9 @@ async function untilReady(url: string): Promise<boolean> {
   return false;
 }
 
-async function failure(children: readonly Child[]): Promise<string> {
+function failure(children: readonly Child[], backlog: readonly string[]): string {
   const words = children.map((child) => child.lastWords()).filter((text) => text !== '');
-  return ['the gateway did not get ready', ...words].join('\n');
+  return [`the gateway did not get ready`, ...backlog, ...words].join('\n');
 }
 
 async function banner(folder: string, state: string, options: RunOptions, tookMs: number): Promise<string> {
