@@ -87,6 +87,7 @@ const settings = {
   'admin-host': { schema: z.string().default('127.0.0.1'), help: 'address of /metrics, /readyz and the status API' },
   'admin-port': { schema: port.default(9091), help: 'its port' },
   'metrics-api-port': { schema: port.default(0), help: 'port of custom.metrics.k8s.io; 0 switches it off' },
+  'metrics-api-host': { schema: z.string().default('0.0.0.0'), help: 'its address' },
   'metrics-api-cert': { schema: z.string().default(''), help: 'its serving certificate (PEM file)' },
   'metrics-api-key': { schema: z.string().default(''), help: 'its key (PEM file)' },
   'max-stream-age-ms': {
@@ -132,7 +133,12 @@ export interface Config {
   } | null;
   readonly admin: { readonly host: string; readonly port: number };
   /** Null: not served. */
-  readonly metricsApi: { readonly port: number; readonly certificateFile: string; readonly keyFile: string } | null;
+  readonly metricsApi: {
+    readonly host: string;
+    readonly port: number;
+    readonly certificateFile: string;
+    readonly keyFile: string;
+  } | null;
   readonly maxStreamAgeMs: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
@@ -259,6 +265,7 @@ function assemble(values: Values, env: NodeJS.ProcessEnv): Config {
       values['metrics-api-port'] === 0
         ? null
         : {
+            host: values['metrics-api-host'],
             port: values['metrics-api-port'],
             certificateFile: values['metrics-api-cert'],
             keyFile: values['metrics-api-key'],

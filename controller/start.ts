@@ -180,6 +180,7 @@ async function assemble(
   stops.push(() => admin.stop());
   await push.listen();
   stops.push(() => push.stop());
+  const metricsApiPort = await startMetricsApi(config, cluster, fleet, clock, log, stops);
   const source = cluster?.source ?? (await fileSource(config));
   await source.start(loop);
   stops.push(async () => {
@@ -191,7 +192,37 @@ async function assemble(
     { event: 'listening', push: config.listen, admin: `${config.admin.host}:${adminPort}` },
     'controller started',
   );
-  return { ports: { push: push.port, admin: adminPort, metricsApi: 0 }, publisher, fleet, board, stop };
+  return { ports: { push: push.port, admin: adminPort, metricsApi: metricsApiPort }, publisher, fleet, board, stop };
+}
+
+/** The port, 0 where it is not served. */
+async function startMetricsApi(
+  { metricsApi, namespace }: Config,
+  cluster: ClusterParts | null,
+  fleet: Fleet,
+  clock: Clock,
+  log: Log,
+  stops: (() => unknown)[],
+): Promise<number> {
+  if (metricsApi === null || cluster === null) return 0;
+  const { MetricsApi } = await import('./metrics-api/server.ts');
+  const { host, port, certificateFile, keyFile } = metricsApi;
+  const certificate = await WatchedCertificates.open({ certificateFile, keyFile, authorityFile: null }, log);
+  stops.push(() => certificate.close());
+  const { api } = cluster;
+  const server = new MetricsApi({
+    host,
+    port,
+    certificate,
+    api,
+    namespace,
+    members: () => fleet.members(),
+    clock,
+    log,
+  });
+  const bound = await server.listen();
+  stops.push(() => server.stop());
+  return bound;
 }
 
 async function fileSource(config: Config): Promise<Source> {

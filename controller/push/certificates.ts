@@ -12,13 +12,14 @@ import type { Log } from '../log.ts';
 export interface CertificateFiles {
   readonly certificateFile: string;
   readonly keyFile: string;
-  readonly authorityFile: string;
+  /** Null: nobody's certificate has to be checked. */
+  readonly authorityFile: string | null;
 }
 
 interface Loaded {
   readonly certificate: Buffer;
   readonly privateKey: Buffer;
-  readonly authority: Buffer;
+  readonly authority: Buffer | null;
 }
 
 type Provider = experimental.CertificateProvider;
@@ -81,7 +82,7 @@ export class WatchedCertificates implements Provider {
     const before = this.#loaded;
     this.#loaded = next;
     const identity = !before.certificate.equals(next.certificate) || !before.privateKey.equals(next.privateKey);
-    const authority = !before.authority.equals(next.authority);
+    const authority = before.authority?.toString() !== next.authority?.toString();
     if (!identity && !authority) return;
     this.#log.info({ event: 'certificates', file: this.#files.certificateFile }, 'certificates read again');
     for (const listener of this.#identityListeners) listener(this.#identity());
@@ -108,8 +109,10 @@ export class WatchedCertificates implements Provider {
     this.#identityListeners.delete(listener);
   }
 
-  #authority(): { caCertificate: Buffer } {
-    return { caCertificate: this.#loaded.authority };
+  /** Null tells grpc-js that nobody can be verified. */
+  #authority(): { caCertificate: Buffer } | null {
+    const { authority } = this.#loaded;
+    return authority === null ? null : { caCertificate: authority };
   }
 
   #identity(): { certificate: Buffer; privateKey: Buffer } {
@@ -122,11 +125,11 @@ async function load(files: CertificateFiles): Promise<Loaded> {
     const [certificate, privateKey, authority] = await Promise.all([
       readFile(files.certificateFile),
       readFile(files.keyFile),
-      readFile(files.authorityFile),
+      files.authorityFile === null ? null : readFile(files.authorityFile),
     ]);
     // Throws when the key is not the certificate's, or any of it is no PEM.
-    createSecureContext({ cert: certificate, key: privateKey, ca: authority });
-    new X509Certificate(authority);
+    createSecureContext({ cert: certificate, key: privateKey, ...(authority === null ? {} : { ca: authority }) });
+    if (authority !== null) new X509Certificate(authority);
     return { certificate, privateKey, authority };
   } catch (cause) {
     throw new ControllerError('CTL_CERTIFICATES', `can't use ${files.certificateFile}`, { cause });

@@ -17,7 +17,7 @@ export class TestAuthority {
   }
 
   /** A certificate for `dns` (and for 127.0.0.1) with the common name `name`, signed by `authority`. */
-  issue(name: string, authority: string, dns: string, stem = name): CertificateFiles {
+  issue(name: string, authority: string, dns: string, stem = name): CertificateFiles & { authorityFile: string } {
     const names = `subjectAltName=DNS:${dns},IP:127.0.0.1`;
     this.#openssl(
       ...['req', '-x509', ...KEY, '-subj', `/CN=${name}`, '-addext', names],

@@ -1,0 +1,40 @@
+/** What the aggregation layer and kubectl ask an API server first: which groups, versions and resources there are. Pure. */
+import { GROUP, type MetricValue, POD_METRICS, VERSION } from './values.ts';
+
+const groupVersion = { groupVersion: `${GROUP}/${VERSION}`, version: VERSION };
+
+const group = { name: GROUP, versions: [groupVersion], preferredVersion: groupVersion };
+
+export const apiGroupList = { kind: 'APIGroupList', apiVersion: 'v1', groups: [group] };
+export const apiGroup = { kind: 'APIGroup', apiVersion: 'v1', ...group };
+export const apiResourceList = {
+  kind: 'APIResourceList',
+  apiVersion: 'v1',
+  groupVersion: groupVersion.groupVersion,
+  resources: Object.keys(POD_METRICS).map((metric) => ({
+    name: `pods/${metric}`,
+    singularName: '',
+    namespaced: true,
+    kind: 'MetricValueList',
+    verbs: ['get'],
+  })),
+};
+
+export function metricValueList(items: readonly MetricValue[]) {
+  return { kind: 'MetricValueList', apiVersion: groupVersion.groupVersion, metadata: {}, items };
+}
+
+export interface FailureStatus {
+  readonly kind: 'Status';
+  readonly apiVersion: 'v1';
+  readonly metadata: Record<string, never>;
+  readonly status: 'Failure';
+  readonly message: string;
+  readonly reason: string;
+  readonly code: number;
+}
+
+/** `metav1.Status` */
+export function failureStatus(code: number, reason: string, message: string): FailureStatus {
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code };
+}
