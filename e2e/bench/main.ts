@@ -79,13 +79,16 @@ async function main(): Promise<number> {
   const dir = mkdtempSync(join(tmpdir(), 'tidegate-bench-'));
   // nginx's workers run as another user and read the backend's files
   chmodSync(dir, 0o755);
+  const interruption = new AbortController();
+  const stops: (() => Promise<void>)[] = [];
   const clean = async () => {
-    await programs.stopAll();
+    await Promise.allSettled([programs.stopAll(), ...stops.splice(0).map((stop) => stop())]);
     rmSync(dir, { recursive: true, force: true });
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
       progress('stopping');
+      interruption.abort();
       clean().finally(() => process.exit(130));
     });
   }
@@ -93,7 +96,7 @@ async function main(): Promise<number> {
     const { binaries, missing } = await prepare(progress);
     const bench: Bench = {
       ...{ programs, dir, binaries, runs, progress, quick: values.quick, print: console.log },
-      ...{ proxyCore: 0, loadCore: 1 },
+      ...{ proxyCore: 0, loadCore: 1, signal: interruption.signal, atEnd: (stop) => stops.push(stop) },
     };
     console.log(`${cpus()[0]?.model.trim()}, ${cpus().length} CPUs, Linux ${release()}, node ${process.version}`);
     const chosenPeers = choosePeers(binaries, missing, progress);

@@ -16,6 +16,10 @@ export interface Bench {
   readonly quick: boolean;
   /** A table or a finding, on stdout. */
   readonly print: (text: string) => void;
+  /** Aborted when the run is interrupted. */
+  readonly signal: AbortSignal;
+  /** Registers what has to be stopped at the end of the run, however it ends; it may be stopped already. */
+  readonly atEnd: (stop: () => Promise<void>) => void;
   /** What is happening, on stderr. */
   readonly progress: (text: string) => void;
 }
