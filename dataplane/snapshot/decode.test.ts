@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
 import { canonicalBytes, hashBody } from './canonical.ts';
-import { decodeResource, encodeResource, MAX_BODY_BYTES, type ResourceBytes } from './decode.ts';
+import { decodeResource, decodeRulePlace, encodeResource, MAX_BODY_BYTES, type ResourceBytes } from './decode.ts';
 import {
   backendFixture,
   endpointsFixture,
@@ -75,6 +76,58 @@ test('a message quotes no value', () => {
   const decoded = decodeResource(wrap(bad.id, canonicalBytes(bad)));
   expect(decoded).toHaveProperty('message', expect.stringMatching(/^config\.request\.remove\[0\]: /));
   expect(JSON.stringify(decoded)).not.toContain('s3cret');
+});
+
+test('an id that names another kind is rejected', () => {
+  const odd = { ...rule, id: 'policy/shop/orders/read' };
+  expect(decodeResource(encodeResource(odd))).toHaveProperty('message', 'id: must start with rule/');
+});
+
+test('no bytes make it throw, and no altered resource passes for the one announced', () => {
+  const good = encodeResource(rule);
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ maxLength: 64 }),
+      fc.nat(good.body.length - 1),
+      fc.integer({ min: 1, max: 255 }),
+      (noise, at, flip) => {
+        expect(decodeResource(wrap(rule.id, noise)).ok).toBe(false);
+        const altered = Buffer.from(good.body);
+        altered[at] = (altered[at] as number) ^ flip;
+        expect(decodeResource({ ...good, body: altered }).ok).toBe(false);
+        const decoded = decodeResource(wrap(rule.id, altered));
+        if (decoded.ok) expect(decoded.id).toBe(rule.id);
+        decodeRulePlace(wrap(rule.id, altered));
+      },
+    ),
+  );
+});
+
+describe('the place of a rule that can not be decoded', () => {
+  const place = ({ id, namespace, route, createdAtMs, hosts, matches, rule: name }: typeof rule) => ({
+    id,
+    namespace,
+    route,
+    rule: name,
+    createdAtMs,
+    hosts,
+    matches,
+  });
+
+  test.each([
+    ['an unknown action', { ...rule, action: { kind: 'mirror' } }],
+    ['an unknown field', { ...rule, retries: 3 }],
+  ])('is read through %s', (_what, value) => {
+    expect(decodeRulePlace(wrap(rule.id, canonicalBytes(value)))).toEqual(place(rule));
+  });
+
+  test('is not read where it is wrong itself, altered, of another kind or under another id', () => {
+    expect(decodeRulePlace(wrap(rule.id, canonicalBytes({ ...rule, hosts: [] })))).toBeNull();
+    expect(decodeRulePlace({ ...encodeResource(rule), hash: '0'.repeat(32) })).toBeNull();
+    expect(decodeRulePlace(wrap('rule/a/b/c', canonicalBytes(rule)))).toBeNull();
+    expect(decodeRulePlace(encodeResource(backendFixture('shop/orders')))).toBeNull();
+    expect(decodeRulePlace(wrap(rule.id, Buffer.from('{')))).toBeNull();
+  });
 });
 
 function policyWith(config: Record<string, unknown>) {
