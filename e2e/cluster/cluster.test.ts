@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { acquireCluster } from './acquire.ts';
 import { createAuthority } from './certificates.ts';
 import type { Cluster } from './cluster.ts';
+import { autoscalingObjects, container, deployment, labels, service } from './fixtures/manifests.ts';
 import { nodeImage } from './images.ts';
 import { until } from './process.ts';
 
@@ -50,57 +51,6 @@ interface PodList {
       containerStatuses: { restartCount: number; ready: boolean; state: object; lastState: object }[];
     };
   }[];
-}
-
-const labels = (name: string) => ({ app: name });
-
-function container(extra: object = {}): object {
-  return {
-    name: 'echo',
-    image: 'tidegate/echo:dev',
-    args: ['/app/echo.ts', '--pod=$(POD_NAME)', '--literal=$$(POD_NAME)'],
-    command: ['node'],
-    ports: [{ name: 'http', containerPort: 8080 }],
-    env: [
-      { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-      { name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
-      { name: 'NODE_NAME', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } },
-      { name: 'MEMORY_LIMIT', valueFrom: { resourceFieldRef: { resource: 'limits.memory', divisor: '1Mi' } } },
-      { name: 'VERSION', value: 'v1' },
-    ],
-    resources: { limits: { memory: '256Mi', cpu: '1' } },
-    readinessProbe: { httpGet: { path: '/readyz', port: 'http' }, periodSeconds: 1 },
-    securityContext: {
-      runAsNonRoot: true,
-      readOnlyRootFilesystem: true,
-      allowPrivilegeEscalation: false,
-      capabilities: { drop: ['ALL'] },
-    },
-    ...extra,
-  };
-}
-
-function deployment(name: string, replicas: number, podSpec: object): object {
-  return {
-    apiVersion: 'apps/v1',
-    kind: 'Deployment',
-    metadata: { name, namespace: 'default' },
-    spec: {
-      replicas,
-      selector: { matchLabels: labels(name) },
-      strategy: { rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
-      template: { metadata: { labels: labels(name) }, spec: { terminationGracePeriodSeconds: 10, ...podSpec } },
-    },
-  };
-}
-
-function service(name: string): object {
-  return {
-    apiVersion: 'v1',
-    kind: 'Service',
-    metadata: { name, namespace: 'default' },
-    spec: { selector: labels(name), ports: [{ name: 'http', port: 80, targetPort: 'http' }] },
-  };
 }
 
 const rollout = (name: string) => cluster.kubectl(['rollout', 'status', `deployment/${name}`, '--timeout=50s']);
@@ -402,59 +352,7 @@ test('the HPA follows a custom metric of an aggregated API, up and down', async 
     'kube-system',
   ]);
   const name = 'custom-metrics';
-  const metadata = { name, namespace: 'default' };
-  const volumeMounts = [
-    { name: 'certs', mountPath: '/certs' },
-    { name: 'front-proxy', mountPath: '/front-proxy' },
-  ];
-  const volumes = [
-    { name: 'certs', secret: { secretName: name } },
-    { name: 'front-proxy', configMap: { name } },
-  ];
-  const readinessProbe = { tcpSocket: { port: 8443 }, periodSeconds: 1 };
-  await cluster.apply([
-    { apiVersion: 'v1', kind: 'Secret', metadata, stringData: certificate },
-    { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: trusted.data },
-    {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata,
-      spec: { selector: labels(name), ports: [{ port: 443, targetPort: 8443 }] },
-    },
-    deployment(name, 1, {
-      containers: [{ name, image: 'tidegate/custom-metrics:dev', readinessProbe, volumeMounts }],
-      volumes,
-    }),
-    {
-      apiVersion: 'apiregistration.k8s.io/v1',
-      kind: 'APIService',
-      metadata: { name: 'v1beta2.custom.metrics.k8s.io' },
-      spec: {
-        ...{ group: 'custom.metrics.k8s.io', version: 'v1beta2', groupPriorityMinimum: 100, versionPriority: 100 },
-        service: { name, namespace: 'default', port: 443 },
-        caBundle: Buffer.from(certificate['tls.crt']).toString('base64'),
-      },
-    },
-    {
-      apiVersion: 'autoscaling/v2',
-      kind: 'HorizontalPodAutoscaler',
-      metadata: { name: 'echo', namespace: 'default' },
-      spec: {
-        scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'echo' },
-        ...{ minReplicas: 2, maxReplicas: 5 },
-        metrics: [
-          {
-            type: 'Object',
-            object: {
-              describedObject: { apiVersion: 'v1', kind: 'Service', name: 'echo' },
-              metric: { name: 'load' },
-              target: { type: 'AverageValue', averageValue: '10' },
-            },
-          },
-        ],
-      },
-    },
-  ]);
+  await cluster.apply(autoscalingObjects(name, certificate, trusted.data));
   await rollout(name);
   await cluster.kubectl([
     'wait',
