@@ -1,5 +1,5 @@
 /**
- * What a change costs: the first snapshot of 5,000 rules, then one more change at a time, from bytes to the swap:
+ * What a change costs: the first snapshot of 5,000 rules, then one change at a time, from resource to swap:
  * `node --conditions=source dataplane/bench/runtime.ts`.
  */
 import { RUNTIME_DEFAULTS } from '../runtime/deps.ts';
@@ -24,11 +24,11 @@ function policy(value: number): Resource {
   return policyFixture('gw/edits', { section: 'transform', response: { remove: [], set, add: [] } });
 }
 
-function rule(i: number, hosts: number, version: number): Resource {
+function rule(i: number, hosts: number, version: number, path = ''): Resource {
   return ruleFixture(`ns${i % 100}/r${i}/x`, {
-    createdAtMs: version,
+    timeouts: { requestMs: version },
     hosts: [`h${i % hosts}.example.com`],
-    matches: [matchFixture(`/api/v1/resource-${i}`)],
+    matches: [matchFixture(`/api/v1/resource-${i}${path}`)],
     action: forwardFixture(`ns${i % 100}/b`),
     policies: ['policy/gw/edits/transform'],
   });
@@ -63,16 +63,12 @@ for (const hosts of [500, 1]) {
   runtime.apply({ upsert: bytes, removed: [] });
   console.log(`\n${RULES} rules on ${hosts} hosts: first snapshot ${(performance.now() - start).toFixed(0)} ms`);
   let version = 1;
-  report(
-    'one rule changes',
-    measure(() => apply(rule(++version % RULES, hosts, version)), 10, 60),
-  );
-  report(
-    'one endpoint changes',
-    measure(() => apply(backend(++version, version)), 10, 60),
-  );
-  report(
-    'the policy of all rules changes',
-    measure(() => apply(policy(++version)), 1, 20),
-  );
+  const action = () => apply(rule(++version % RULES, hosts, version));
+  const place = () => apply(rule(++version % RULES, hosts, 1, `/v${version}`));
+  const endpoint = () => apply(backend(++version, version));
+  const everywhere = () => apply(policy(++version));
+  report('what one rule does', measure(action, 10, 60));
+  report('where one rule stands', measure(place, 10, 60));
+  report('one endpoint', measure(endpoint, 10, 60));
+  report('the policy of all rules', measure(everywhere, 1, 20));
 }

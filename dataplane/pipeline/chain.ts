@@ -42,12 +42,20 @@ export interface CompiledRule {
   readonly backendTimeoutMs: number;
 }
 
+/**
+ * Where a rule stands in a router. When only what the rule does changes (its action, a policy), its place stays and the step that
+ * takes the change puts the new chain here. Only the current generation is asked for matches, so those before do not see it.
+ */
+export interface RuleSlot {
+  rule: CompiledRule;
+}
+
 /** One configuration as the pipeline sees it; an exchange holds the one it began on until it has finished. */
 export interface Generation {
   /** False before the first snapshot: then "no route" says nothing about the configuration. */
   readonly configured: boolean;
   /** The rule for a request and the prefix that matched (see Exchange.matchedPrefix), or null. */
-  match(exchange: Exchange): { readonly target: CompiledRule; readonly matchedPrefix: string } | null;
+  match(exchange: Exchange): { readonly target: Readonly<RuleSlot>; readonly matchedPrefix: string } | null;
   retain(): void;
   release(): void;
 }

@@ -39,7 +39,7 @@ class Bench {
       get configured() {
         return bench.configured;
       },
-      match: () => (this.rule === null ? null : { target: this.rule, matchedPrefix: '/p' }),
+      match: () => (this.rule === null ? null : { target: { rule: this.rule }, matchedPrefix: '/p' }),
       retain: () => this.retained++,
       release: () => this.retained--,
     };

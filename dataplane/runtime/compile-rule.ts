@@ -1,7 +1,8 @@
 /** One rule and the parts it refers to → its chain and its place in the router. */
-import type { CompiledRule, RequestHandler, ResponseHandler, Stage, Terminal } from '../pipeline/chain.ts';
+import type { CompiledRule, RequestHandler, ResponseHandler, RuleSlot, Stage, Terminal } from '../pipeline/chain.ts';
 import type { Pipeline } from '../pipeline/run.ts';
 import { compileRoutable, compileSalvage, type Routable } from '../router/candidate.ts';
+import { canonicalJson } from '../snapshot/canonical.ts';
 import type { RulePlace } from '../snapshot/decode.ts';
 import type { PolicySection, RuleResource, Timeouts } from '../snapshot/resources.ts';
 import { createForward } from '../stages/forward.ts';
@@ -31,9 +32,15 @@ export interface Parts {
 export interface RulePart {
   readonly compiled: CompiledRule;
   /** Null: it can't be routed, so no request reaches it. */
-  readonly routable: Routable<CompiledRule> | null;
+  readonly routable: Routable<RuleSlot> | null;
+  /** Holds `compiled` once the plan is taken. */
+  readonly slot: RuleSlot;
+  /** Null: its requests are refused. */
+  readonly answersPreflight: boolean | null;
   /** The resource it was made of; of a refused rule the one that ran before, to go back to when its parts return. */
   readonly resource: RuleResource | null;
+  /** Of `resource`. */
+  readonly hash: string;
 }
 
 interface Placed {
@@ -41,10 +48,14 @@ interface Placed {
   readonly stage: Stage;
 }
 
-/** Throws StageError or RouteError, naming the field, where a part is missing or wrong. */
+/**
+ * Keeps the place of `before` in the router where only what the rule does has changed. Throws StageError or RouteError, naming the
+ * field, where a part is missing or wrong.
+ */
 export function compileRule(
   resource: RuleResource,
   hash: string,
+  before: RulePart | undefined,
   parts: Parts,
   pipeline: Pipeline,
   deps: RuntimeDeps,
@@ -64,14 +75,27 @@ export function compileRule(
     ...timeouts,
   };
   const answersPreflight = policies.some(({ config }) => config.section === 'cors');
-  return { compiled, routable: compileRoutable(resource, compiled, answersPreflight), resource };
+  if (before?.routable && before.answersPreflight === answersPreflight && samePlace(resource, before.resource)) {
+    return { compiled, routable: before.routable, slot: before.slot, answersPreflight, resource, hash };
+  }
+  const slot: RuleSlot = { rule: compiled };
+  const routable = compileRoutable(resource, slot, answersPreflight);
+  return { compiled, routable, slot, answersPreflight, resource, hash };
+}
+
+function samePlace(a: RuleResource, b: RuleResource | null): boolean {
+  return a === b || (b !== null && canonicalJson(placeIn(a)) === canonicalJson(placeIn(b)));
+}
+
+function placeIn({ id, namespace, route, rule, createdAtMs, order, hosts, matches }: RulePlace): RulePlace {
+  return { id, namespace, route, rule, createdAtMs, order: order ?? 0, hosts, matches };
 }
 
 /** A rule that could not be built and has no version before: its requests are answered 503, never passed on unprotected. */
 export function compileRefusal(
   place: RulePlace,
   sent: RuleResource | null,
-  before: RuleResource | null,
+  before: RulePart | undefined,
   hash: string,
   pipeline: Pipeline,
 ): RulePart {
@@ -86,7 +110,15 @@ export function compileRefusal(
     requestTimeoutMs: 0,
     backendTimeoutMs: 0,
   };
-  return { compiled, routable: compileSalvage(place, compiled), resource: before };
+  const slot: RuleSlot = { rule: compiled };
+  return {
+    compiled,
+    routable: compileSalvage(place, slot),
+    slot,
+    answersPreflight: null,
+    resource: before?.resource ?? null,
+    hash: before?.hash ?? '',
+  };
 }
 
 const REFUSED = { kind: 'fail', status: 503, code: 'route-rejected', message: '' } as const;

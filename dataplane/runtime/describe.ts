@@ -27,10 +27,10 @@ export function describeLedger(
     liveGenerations,
     resources: ledger.held.size,
     rejected: sorted(ledger.rejected).map(([, rejection]) => rejection),
-    rules: sorted(ledger.rules).map(([, { compiled, resource, routable }]) => ({
+    rules: sorted(ledger.rules).map(([, { compiled, answersPreflight, routable }]) => ({
       ...(describeRule(compiled.resource) as object),
       hash: compiled.hash,
-      refused: resource !== compiled.resource,
+      refused: answersPreflight === null,
       routed: routable !== null,
       effectiveTimeouts: { requestMs: compiled.requestTimeoutMs, backendMs: compiled.backendTimeoutMs },
     })),

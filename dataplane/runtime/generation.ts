@@ -2,7 +2,7 @@
  * A configuration as requests see it. It never changes; it counts the exchanges that hold it, so that what only it uses can be
  * given up when the last of them has finished.
  */
-import type { CompiledRule, Generation } from '../pipeline/chain.ts';
+import type { Generation, RuleSlot } from '../pipeline/chain.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import type { Match } from '../router/candidate.ts';
 import { HostRouter } from '../router/router.ts';
@@ -10,13 +10,13 @@ import { HostRouter } from '../router/router.ts';
 export class RunningGeneration implements Generation {
   /** 0 before the first snapshot, then one more each step. */
   readonly index: number;
-  readonly router: HostRouter<CompiledRule>;
+  readonly router: HostRouter<RuleSlot>;
   readonly configured: boolean;
   readonly #onDrained: (index: number) => void;
   #exchanges = 0;
   #retired = false;
 
-  constructor(index: number, router: HostRouter<CompiledRule>, onDrained: (index: number) => void) {
+  constructor(index: number, router: HostRouter<RuleSlot>, onDrained: (index: number) => void) {
     this.index = index;
     this.router = router;
     this.configured = index > 0;
@@ -32,7 +32,8 @@ export class RunningGeneration implements Generation {
     return this.#exchanges;
   }
 
-  match(exchange: Exchange): Match<CompiledRule> | null {
+  /** Only while it is the current one (see RuleSlot). */
+  match(exchange: Exchange): Match<RuleSlot> | null {
     return this.router.match(exchange);
   }
 

@@ -6,7 +6,7 @@
  * are answered 503. A rule counts as unusable when a part it refers to is missing.
  */
 import { messageOf } from '../errors.ts';
-import type { CompiledRule, Stage } from '../pipeline/chain.ts';
+import type { RuleSlot, Stage } from '../pipeline/chain.ts';
 import type { Pipeline } from '../pipeline/run.ts';
 import type { Routable } from '../router/candidate.ts';
 import { RouteError } from '../router/route-error.ts';
@@ -34,12 +34,12 @@ export interface Plan {
   readonly references: ReadonlyMap<string, readonly string[]>;
   /** Null: no longer rejected. */
   readonly rejected: ReadonlyMap<string, Rejection | null>;
-  readonly router: HostRouter<CompiledRule>;
+  readonly router: HostRouter<RuleSlot>;
 }
 
 export interface PlanContext {
   readonly ledger: Ledger;
-  readonly router: HostRouter<CompiledRule>;
+  readonly router: HostRouter<RuleSlot>;
   /** Index of the generation planned. */
   readonly generation: number;
   readonly pipeline: Pipeline;
@@ -183,6 +183,7 @@ class Draft implements Parts {
       const before = this.#context.ledger.rules.get(id);
       const part = held === undefined ? null : this.#planRule(id, held, before);
       if (part !== null || before !== undefined) this.rules.set(id, part);
+      if (!this.held.has(id) && part?.resource === before?.resource) continue;
       const resources = [held?.resource, part?.resource].flatMap((one) => (one?.kind === 'rule' ? [one] : []));
       this.references.set(id, [...new Set(resources.flatMap(referencesOf))]);
     }
@@ -192,7 +193,7 @@ class Draft implements Parts {
     const { pipeline } = this.#context;
     const sent = held.resource?.kind === 'rule' ? held.resource : null;
     if (sent !== null) {
-      const part = this.#tryRule(sent, held.hash, (error) => this.#reject(id, held.hash, error));
+      const part = this.#tryRule(sent, held.hash, before, (error) => this.#reject(id, held.hash, error));
       if (part !== null) {
         this.rejected.set(id, null);
         return part;
@@ -200,17 +201,22 @@ class Draft implements Parts {
     }
     const old = before?.resource ?? null;
     if (old !== null && old !== sent && before !== undefined) {
-      const part = this.#tryRule(old, before.compiled.hash, () => {});
+      const part = this.#tryRule(old, before.hash, before, () => {});
       if (part !== null) return part;
     }
     const place = sent ?? held.place ?? old;
-    return place === null ? null : compileRefusal(place, sent, old, held.hash, pipeline);
+    return place === null ? null : compileRefusal(place, sent, before, held.hash, pipeline);
   }
 
-  #tryRule(resource: RuleResource, hash: string, reject: (error: unknown) => void): RulePart | null {
+  #tryRule(
+    resource: RuleResource,
+    hash: string,
+    before: RulePart | undefined,
+    reject: (error: unknown) => void,
+  ): RulePart | null {
     const { pipeline, deps } = this.#context;
     try {
-      return compileRule(resource, hash, this, pipeline, deps);
+      return compileRule(resource, hash, before, this, pipeline, deps);
     } catch (error) {
       reject(error);
       return null;
@@ -219,10 +225,11 @@ class Draft implements Parts {
 
   finish(): Plan {
     const { ledger, router } = this.#context;
-    const removed: Routable<CompiledRule>[] = [];
-    const added: Routable<CompiledRule>[] = [];
+    const removed: Routable<RuleSlot>[] = [];
+    const added: Routable<RuleSlot>[] = [];
     for (const [id, part] of this.rules) {
       const before = ledger.rules.get(id)?.routable;
+      if (before === part?.routable) continue;
       if (before) removed.push(before);
       if (part?.routable) added.push(part.routable);
     }

@@ -93,10 +93,11 @@ export class Runtime {
   /** Never throws. A change without content is accepted and leaves the generation as it is. */
   apply(change: Change): Applied {
     let plan: Plan;
+    const { router } = this.#current;
     try {
       plan = planStep(change, {
         ledger: this.#ledger,
-        router: this.#current.router,
+        router,
         generation: this.#current.index + 1,
         pipeline: this.pipeline,
         deps: this.#deps,
@@ -115,7 +116,7 @@ export class Runtime {
       rules: plan.rules.size,
       policies: plan.policies.size,
       upstreams: [...plan.backends.values()].filter((backend) => backend?.made).length,
-      routerNodes: plan.rules.size === 0 ? 0 : plan.router.made,
+      routerNodes: plan.router === router ? 0 : plan.router.made,
     });
   }
 
@@ -191,6 +192,7 @@ export class Runtime {
     merge(ledger.policies, plan.policies);
     merge(ledger.backends, plan.backends);
     merge(ledger.rules, plan.rules);
+    for (const part of plan.rules.values()) if (part !== null) part.slot.rule = part.compiled;
     merge(ledger.rejected, plan.rejected);
     for (const [id, references] of plan.references) ledger.setReferences(id, references);
     this.#revision = ledger.sum.value();
