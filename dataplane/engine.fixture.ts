@@ -68,7 +68,10 @@ export class Peer {
     return this.received;
   }
 
+  /** Until the other side has closed or reset; then closes as well. */
   async close(): Promise<string> {
+    await this.end();
+    this.socket.end();
     await eventually(() => this.closed, 'close of connection');
     return this.received;
   }

@@ -243,8 +243,8 @@ export class Http1Connection implements WireOwner, TimerOwner {
     this.listener.wheel.disarm(this.timer);
     const held = this.held;
     this.held = null;
-    if (held !== null && !peer.write(held, NOTHING)) this.wire.pause();
-    else this.wire.resume();
+    this.wire.resume();
+    if (held !== null) this.tunnelBytes(held, 0, held.length, null);
     if (this.peerEnded) peer.end();
   }
 
