@@ -2,7 +2,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { DURATION_PATTERN, parseDurationMs } from '../duration.ts';
-import { regexProblem } from '../regex.ts';
+import { regexProblem } from '../regex/regex.ts';
 import { atLeastOneOf, type Rule, withRules } from '../rule.ts';
 
 export const GROUP = 'tidegate.dev';
