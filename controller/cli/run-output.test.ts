@@ -17,13 +17,13 @@ test('an applied file says how long it took and what changed', () => {
 test('a refused file shows every problem with object and field', () => {
   const problems = [
     { object: 'Route shop/orders', path: 'spec.rules[0].backends[0].weight', message: 'must be 0 to 1000, got -1' },
-    { path: 'line 3', message: 'is no YAML' },
+    { line: 3, message: 'not YAML: indentation' },
   ];
   expect(renderLine('controller', { event: 'refused', file: 'orders.yaml', problems }, clock)).toBe(
     [
       '12:04:31  orders.yaml  refused, the version before stays',
       '          Route shop/orders  spec.rules[0].backends[0].weight: must be 0 to 1000, got -1',
-      '          line 3: is no YAML',
+      '          line 3  not YAML: indentation',
     ].join('\n'),
   );
 });

@@ -6,6 +6,7 @@ interface ShownProblem {
   readonly object?: string;
   readonly path?: string;
   readonly message?: string;
+  readonly line?: number;
 }
 
 const WARN = 40;
@@ -39,9 +40,11 @@ function listed(changed: unknown): string {
 
 export function problemLines(problems: unknown): string[] {
   if (!Array.isArray(problems)) return [];
-  const lines = (problems as ShownProblem[])
-    .slice(0, MAX_SHOWN)
-    .map((p) => `          ${[p.object, [p.path, p.message].filter(Boolean).join(': ')].filter(Boolean).join('  ')}`);
+  const lines = (problems as ShownProblem[]).slice(0, MAX_SHOWN).map((p) => {
+    const what = [p.path, p.message].filter(Boolean).join(': ');
+    const where = p.line === undefined ? '' : `line ${p.line}`;
+    return `          ${[where, p.object, what].filter(Boolean).join('  ')}`;
+  });
   if (problems.length > MAX_SHOWN) lines.push(`          and ${problems.length - MAX_SHOWN} more`);
   return lines;
 }
