@@ -20,6 +20,10 @@ export const apiResourceList = {
   })),
 };
 
+/** Nothing is described, on purpose: without the documents the API server would ask, and complain, for ever. */
+export const openApiV2 = { swagger: '2.0', info: { title: GROUP, version: VERSION }, paths: {} };
+export const openApiV3 = { paths: {} };
+
 export function metricValueList(items: readonly MetricValue[]) {
   return { kind: 'MetricValueList', apiVersion: groupVersion.groupVersion, metadata: {}, items };
 }

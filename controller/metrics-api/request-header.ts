@@ -72,13 +72,21 @@ export function userOfHeaders(
     const held = Object.hasOwn(extra, key) ? (extra[key] as string[]) : [];
     Object.defineProperty(extra, key, { value: [...held, ...(values ?? [])], enumerable: true, configurable: true });
   }
-  return {
-    name,
-    uid: first(config.uidHeaders),
-    groups: config.groupHeaders.flatMap((header) => headers[header] ?? []),
-    extra,
-  };
+  const groups = config.groupHeaders.flatMap((header) => headers[header] ?? []);
+  return { name, uid: first(config.uidHeaders), groups: withAuthenticated(name, groups), extra };
 }
+
+/**
+ * As Kubernetes' own aggregated servers do it (AuthenticatedGroupAdder): the API server's own requests name a user and no
+ * group, and rights to discovery are given to the group of all authenticated users.
+ */
+function withAuthenticated(name: string, groups: readonly string[]): readonly string[] {
+  if (name === 'system:anonymous' || groups.includes(AUTHENTICATED) || groups.includes('system:unauthenticated'))
+    return groups;
+  return [...groups, AUTHENTICATED];
+}
+
+const AUTHENTICATED = 'system:authenticated';
 
 /** A JSON array of strings; absent is empty, anything else null. */
 function names(json: string | undefined, lower = true): string[] | null {

@@ -13,7 +13,15 @@ import { ControllerError, describeError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { FleetMember } from '../push/fleet.ts';
 import { Access, type Attributes } from './access.ts';
-import { apiGroup, apiGroupList, apiResourceList, failureStatus, metricValueList } from './documents.ts';
+import {
+  apiGroup,
+  apiGroupList,
+  apiResourceList,
+  failureStatus,
+  metricValueList,
+  openApiV2,
+  openApiV3,
+} from './documents.ts';
 import { PodNames } from './pods.ts';
 import { type PeerIdentity, type User, userOfHeaders } from './request-header.ts';
 import { GROUP, metricValues, VERSION } from './values.ts';
@@ -126,6 +134,8 @@ export class MetricsApi {
     const server = this.#server;
     server.addHook('onRequest', (request, reply) => this.#guard(request, reply));
     for (const path of OPEN_PATHS) server.get(path, async () => 'ok');
+    server.get('/openapi/v2', async () => openApiV2);
+    server.get('/openapi/v3', async () => openApiV3);
     server.get('/apis', async () => apiGroupList);
     server.get(`/apis/${GROUP}`, async () => apiGroup);
     server.get(ROOT, async () => apiResourceList);

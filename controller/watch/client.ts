@@ -41,7 +41,7 @@ const WATCH_MIN_SECONDS = 240;
 /** Bookmarks come about once a minute: a watch this silent is dead. */
 const SILENCE_MS = 90_000;
 const BACKOFF_BASE_MS = 200;
-const BACKOFF_MAX_MS = 30_000;
+const BACKOFF_MAX_MS = 10_000;
 /** A watch that lasted this long was a success. */
 const SETTLED_MS = 5_000;
 
