@@ -1,5 +1,6 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
+import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -253,6 +254,70 @@ test('a controller that goes changes nothing in what is served', async () => {
   expect((await get(port, '/')).body).toBe('still here');
   expect((await get(admin, '/readyz')).status).toBe(200);
   expect((await get(admin, '/metrics')).body).toContain('tidegate_controller_connected 0');
+});
+
+test('a worker that dies or hangs is started again with the whole snapshot, and readiness does not change', async () => {
+  const folder = temporaryFolder();
+  const preload = new URL('./test-crash.ts', import.meta.url).href;
+  const controller = await startController();
+  const dataplane = startDataplane(controller.address, {
+    NODE_OPTIONS: `--import ${preload}`,
+    TEST_CRASH: path.join(folder, 'crash'),
+    TEST_HANG: path.join(folder, 'hang'),
+  });
+  const stream = await controller.streams.next();
+  const one = new TestSnapshot([ruleFixture('s/a/r', { action: respondFixture('one') })]);
+  await send(stream, one);
+  const { http: port, admin } = await dataplane.ready();
+  for (let i = 0; i < 10; i++) expect((await get(port, '/')).body).toBe('one');
+  const metric = async (name: string): Promise<number> => {
+    const line = (await get(admin, '/metrics')).body.split('\n').find((candidate) => candidate.startsWith(`${name} `));
+    return Number(line?.split(' ')[1]);
+  };
+  expect(await metric('tidegate_request_duration_seconds_count')).toBe(10);
+
+  writeFileSync(path.join(folder, 'crash-0'), '');
+  await expect.poll(() => metric('tidegate_worker_restarts_total'), { timeout: 10_000 }).toBeGreaterThan(0);
+  rmSync(path.join(folder, 'crash-0'));
+  await expect.poll(() => metric('tidegate_workers_listening'), { timeout: 10_000 }).toBe(2);
+  expect((await get(admin, '/readyz')).status).toBe(200);
+  expect(dataplane.lines.all.filter(({ event }) => event === 'not-ready')).toEqual([]);
+  // Both answer, and what the dead one had counted is not lost.
+  for (let i = 0; i < 20; i++) expect((await get(port, '/')).body).toBe('one');
+  expect(await metric('tidegate_request_duration_seconds_count')).toBe(30);
+  expect(await metric('tidegate_requests_total{route="s/a",code_class="2xx"}')).toBe(30);
+
+  // It comes back with the change that was made while it was gone, and with the next one.
+  const restarts = await metric('tidegate_worker_restarts_total');
+  writeFileSync(path.join(folder, 'hang-1'), '');
+  await expect.poll(() => existsSync(path.join(folder, 'hang-1.begun'))).toBe(true);
+  const two = new TestSnapshot([ruleFixture('s/a/r', { action: respondFixture('two') })]);
+  await send(stream, two, one);
+  await expect.poll(() => metric('tidegate_worker_restarts_total'), { timeout: 10_000 }).toBe(restarts + 1);
+  rmSync(path.join(folder, 'hang-1'));
+  await expect.poll(() => metric('tidegate_workers_listening'), { timeout: 10_000 }).toBe(2);
+  for (let i = 0; i < 20; i++) expect((await get(port, '/')).body).toBe('two');
+}, 40_000);
+
+test('HTTP/2 without TLS comes through the same pipeline', async () => {
+  const backend = await startBackend((request, response) =>
+    response.end(`over ${request.httpVersion}: ${request.url}`),
+  );
+  const controller = await startController();
+  const probe = http.createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => probe.once('listening', resolve));
+  const { port: free } = probe.address() as AddressInfo;
+  await new Promise((resolve) => probe.close(resolve));
+  const dataplane = startDataplane(controller.address, { TIDEGATE_H2C_PORT: String(free) });
+  await send(await controller.streams.next(), new TestSnapshot(proxied(backend)));
+  const { h2c } = await dataplane.ready();
+  const session = http2.connect(`http://127.0.0.1:${h2c}`);
+  cleanups.push(() => session.destroy());
+  const stream = session.request({ ':path': '/h2?x' });
+  let body = '';
+  for await (const chunk of stream.setEncoding('utf8')) body += chunk;
+  expect(body).toBe('over 1.1: /h2?x');
+  expect(await dataplane.lines.next(({ path }) => path === '/h2')).toMatchObject({ protocol: 'HTTP/2', status: 200 });
 });
 
 test('mistakes in the configuration end it with all of them, and --help with 0', async () => {

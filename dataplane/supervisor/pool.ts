@@ -33,6 +33,9 @@ export interface PoolLimits {
   /** A worker that does not come up within this is given up. */
   readonly startTimeoutMs: number;
   readonly countTimeoutMs: number;
+  /** How often a worker is asked whether it lives, and how long it may take to say so. */
+  readonly pingEveryMs: number;
+  readonly pingTimeoutMs: number;
   readonly restartBaseMs: number;
   readonly restartCapMs: number;
   /** A worker that lived this long dies without a mark on the next wait. */
@@ -43,6 +46,8 @@ const POOL_LIMITS: PoolLimits = {
   applyTimeoutMs: 8_000,
   startTimeoutMs: 20_000,
   countTimeoutMs: 1_000,
+  pingEveryMs: 5_000,
+  pingTimeoutMs: 15_000,
   restartBaseMs: 100,
   restartCapMs: 10_000,
   settledMs: 60_000,
@@ -76,6 +81,7 @@ export class WorkerPool {
   readonly #limits: PoolLimits;
   readonly #slots: Slot[] = [];
   readonly #turns = new Turns();
+  readonly #watch: NodeJS.Timeout;
   /** What workers counted that are no more. */
   #past: SeriesImage = { routes: new Map(), codes: new Map() };
   #bound: Bound | null = null;
@@ -100,6 +106,7 @@ export class WorkerPool {
       this.#slots.push(slot);
       this.#spawn(slot);
     }
+    this.#watch = setInterval(() => this.#ping(), this.#limits.pingEveryMs).unref();
   }
 
   get size(): number {
@@ -205,10 +212,22 @@ export class WorkerPool {
   /** Drains all, then ends them. */
   async stop(windowMs: number, deadlineMs: number): Promise<void> {
     this.#stopping = true;
+    clearInterval(this.#watch);
     await Promise.allSettled(
       this.#slots.filter((slot) => !slot.thread.ended).map((slot) => slot.thread.drain(windowMs, deadlineMs)),
     );
     await Promise.allSettled(this.#slots.map((slot) => slot.thread.terminate()));
+  }
+
+  /** One that hangs would hold on to the connections the kernel hands it. */
+  #ping(): void {
+    for (const slot of this.#slots) {
+      const { thread } = slot;
+      if (!slot.listening) continue;
+      thread.ping(this.#limits.pingTimeoutMs).catch((error: unknown) => {
+        if (slot.thread === thread && !this.#stopping) this.#giveUp(slot, error);
+      });
+    }
   }
 
   #spawn(slot: Slot): void {

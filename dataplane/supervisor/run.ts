@@ -1,4 +1,5 @@
 /** Starts the parts in order, and stops them in reverse on SIGTERM or SIGINT. */
+import { setFlagsFromString } from 'node:v8';
 import { startAdmin } from '../admin/server.ts';
 import type { Config } from '../config.ts';
 import { messageOf } from '../errors.ts';
@@ -24,7 +25,14 @@ export async function run(config: Config, warnings: readonly string[]): Promise<
     failed = resolve;
   });
   // Workers first: they load while the rest is made.
-  const supervisor = new Supervisor({ config, log, onLines: output.writeLines, onFatal: (error) => failed(error) });
+  const supervisor = new Supervisor({
+    config,
+    log,
+    onLines: output.writeLines,
+    // V8's default again (main.ts).
+    onServing: () => setFlagsFromString('--semi-space-growth-factor=2'),
+    onFatal: (error) => failed(error),
+  });
   supervisor.start();
   const admin = await startAdmin(config.adminHost, config.adminPort, {
     notReadyBecause: () => supervisor.state.reason,

@@ -50,6 +50,8 @@ export interface SupervisorDeps {
   readonly config: Config;
   readonly log: Log;
   readonly onLines: (lines: string) => void;
+  /** Once, when the ports are open. */
+  readonly onServing: () => void;
   /** A port can't be opened: nothing can be served. */
   readonly onFatal: (error: DataplaneError) => void;
 }
@@ -58,6 +60,7 @@ export class Supervisor {
   readonly pool: WorkerPool;
   readonly #config: Config;
   readonly #log: Log;
+  readonly #onServing: () => void;
   readonly #onFatal: (error: DataplaneError) => void;
   readonly #held = new HeldSnapshot();
   readonly #stream: ControllerStream;
@@ -78,9 +81,10 @@ export class Supervisor {
   #load: LoadFigures = { inFlight: 0, requestsTotal: 0, requestsPerSecond: 0, p99Ms: 0 };
   #utilisation = 0;
 
-  constructor({ config, log, onLines, onFatal }: SupervisorDeps) {
+  constructor({ config, log, onLines, onServing, onFatal }: SupervisorDeps) {
     this.#config = config;
     this.#log = log;
+    this.#onServing = onServing;
     this.#onFatal = onFatal;
     this.#lastGood =
       config.stateDir === null
@@ -249,6 +253,7 @@ export class Supervisor {
     try {
       const bound = await this.pool.listen();
       this.#serving = true;
+      this.#onServing();
       this.#log.info(
         { event: 'listening', host: this.#config.host, ...bound, workers: this.pool.listening },
         'the gateway listens',

@@ -102,6 +102,11 @@ export class WorkerThread {
     return this.#ask({ type: 'describe' }, timeoutMs);
   }
 
+  /** Rejects when it does not answer: it hangs. */
+  async ping(timeoutMs: number): Promise<void> {
+    await this.#ask({ type: 'ping' }, timeoutMs);
+  }
+
   async drain(windowMs: number, deadlineMs: number): Promise<void> {
     await this.#ask({ type: 'drain', windowMs, deadlineMs }, 0);
   }

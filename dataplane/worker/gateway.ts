@@ -115,7 +115,9 @@ export class Gateway {
     };
     const http = await this.#open(createHttp1Listener({ ...common, port: httpPort }), httpPort);
     if (h2cPort === 0) return { httpPort: http, h2cPort: 0 };
-    throw new DataplaneError('DP_LISTEN', 'h2c is not there yet', { retryable: false });
+    // node:http2 takes several megabytes a thread.
+    const { createH2cListener } = await import('../listener/h2c.ts');
+    return { httpPort: http, h2cPort: await this.#open(createH2cListener({ ...common, port: h2cPort }), h2cPort) };
   }
 
   async #open(listener: Listener, wanted: number): Promise<number> {

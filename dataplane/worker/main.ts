@@ -1,4 +1,5 @@
 /** A worker thread: the gateway behind messages. */
+import { flushCompileCache } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 import { DataplaneError, messageOf } from '../errors.ts';
 import { forwardingLog } from '../log.ts';
@@ -30,7 +31,11 @@ async function answer(message: ToWorker): Promise<unknown> {
     case 'apply':
       return gateway.apply(message.changes);
     case 'listen':
+      // All it needs is loaded now, and a worker is not asked before it is ended.
+      setImmediate(flushCompileCache);
       return gateway.listen(message);
+    case 'ping':
+      return null;
     case 'count':
       return gateway.count();
     case 'describe':

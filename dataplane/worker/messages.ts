@@ -30,6 +30,8 @@ export type ToWorker =
   | { readonly type: 'apply'; readonly sequence: number; readonly changes: readonly PackedChange[] }
   /** httpPort 0: any free one; h2cPort 0: none. */
   | { readonly type: 'listen'; readonly sequence: number; readonly httpPort: number; readonly h2cPort: number }
+  /** Answered at once: it lives. */
+  | { readonly type: 'ping'; readonly sequence: number }
   | { readonly type: 'count'; readonly sequence: number }
   /** For /debug/config. */
   | { readonly type: 'describe'; readonly sequence: number }
