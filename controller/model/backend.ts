@@ -108,14 +108,10 @@ function serviceEndpoints(
     const message = `Service ${wanted.name} is of type ExternalName, which has no endpoints: use dns`;
     return missing('name', 'ServiceUnsupported', () => message);
   }
-  const port = (service.spec?.ports ?? []).find(
-    (one) =>
-      (typeof wanted.port === 'number' ? one.port : one.name) === wanted.port && (one.protocol ?? 'TCP') === 'TCP',
-  );
+  const ports = (service.spec?.ports ?? []).filter((one) => (one.protocol ?? 'TCP') === 'TCP');
+  const port = ports.find((one) => (typeof wanted.port === 'number' ? one.port : one.name) === wanted.port);
   if (port === undefined) {
-    const has = (service.spec?.ports ?? [])
-      .map((one) => (one.name ? `${one.port} (${one.name})` : `${one.port}`))
-      .join(', ');
+    const has = ports.map((one) => (one.name ? `${one.port} (${one.name})` : `${one.port}`)).join(', ');
     const message = `Service ${wanted.name} has no TCP port ${wanted.port}${has === '' ? '' : `; it has ${has}`}`;
     return missing('port', 'PortNotFound', () => message);
   }

@@ -140,7 +140,8 @@ export class PolicyTable {
     }
     const winner = this.#winner(slot, section);
     if (winner === undefined || keyOf(winner.ref) === keyOf(policy.ref)) return null;
-    return problem('Conflicted', `${formatRef(winner.ref)} is older and sets ${section} for ${target}`);
+    const why = winner.createdAtMs < policy.createdAtMs ? 'is older' : 'goes first by name';
+    return problem('Conflicted', `${formatRef(winner.ref)} ${why} and sets ${section} for ${target}`);
   }
 
   #winner(slot: Slot, section: SectionName): PolicyModel | undefined {
