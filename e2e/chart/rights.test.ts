@@ -7,12 +7,12 @@ describe('rights', () => {
     manifest.rules.map((rule: Manifest) => [rule.apiGroups.join(), rule.resources.join(), rule.verbs.join()].join(' '));
   const watched = [
     'tidegate.dev routes,backends,policies get,list,watch',
-    'tidegate.dev routes/status,backends/status,policies/status update,patch',
+    'tidegate.dev routes/status,backends/status,policies/status patch',
     ' services get,list,watch',
     'discovery.k8s.io endpointslices get,list,watch',
   ];
   const asking = ['authentication.k8s.io tokenreviews create', 'authorization.k8s.io subjectaccessreviews create'];
-  const events = 'events.k8s.io events create,patch';
+  const events = 'events.k8s.io events create';
 
   test('the controller has exactly these', async () => {
     const manifests = await render({});
@@ -25,8 +25,9 @@ describe('rights', () => {
     expect(own.metadata.namespace).toBe('gateways');
     expect(rulesOf(own)).toEqual([
       'coordination.k8s.io leases create',
-      'coordination.k8s.io leases get,update,patch',
+      'coordination.k8s.io leases get,update',
       'discovery.k8s.io endpointslices get,list,watch',
+      ' pods list',
     ]);
     expect(own.rules[1].resourceNames).toEqual(['tidegate-controller']);
     const bindings = manifests.filter(({ kind }) => kind.endsWith('RoleBinding'));

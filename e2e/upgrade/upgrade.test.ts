@@ -3,8 +3,8 @@ import { X509Certificate } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { chart, render, valuesFolder } from '../chart/render.ts';
-import { acquireCluster } from '../cluster/acquire.ts';
 import type { Cluster } from '../cluster/cluster.ts';
+import { RELEASE as INSTALLED, NAMESPACE as INSTALLED_IN, installedCluster } from '../harness/installation.ts';
 
 const NAMESPACE = 'chart-upgrade';
 const RELEASE = 'kept';
@@ -19,7 +19,7 @@ const IDLE = {
 
 let cluster: Cluster;
 beforeAll(async () => {
-  cluster = await acquireCluster({ log: console.log });
+  cluster = await installedCluster();
   for (const namespace of [NAMESPACE, 'gateways', 'shop', 'billing']) {
     await cluster.kubectl(['create', 'namespace', namespace], { allowFailure: true });
   }
@@ -39,6 +39,13 @@ test.each(readdirSync(valuesFolder))('the API server takes every manifest of %s'
     },
   );
   expect(taken.trim().split('\n')).toHaveLength(manifests.length);
+});
+
+test('helm test finds the gateway and the controller well', async () => {
+  const report = await cluster.helm(['test', INSTALLED, '-n', INSTALLED_IN, '--timeout', '60s'], {
+    timeoutMs: 90_000,
+  });
+  expect(report).toContain('Phase:          Succeeded');
 });
 
 async function upgrade(set: Record<string, string> = {}): Promise<void> {

@@ -5,7 +5,7 @@
   verbs: [get, list, watch]
 - apiGroups: [tidegate.dev]
   resources: [routes/status, backends/status, policies/status]
-  verbs: [update, patch]
+  verbs: [patch]
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch]
@@ -19,5 +19,5 @@
 {{- end }}
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}
