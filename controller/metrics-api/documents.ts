@@ -20,6 +20,42 @@ export const apiResourceList = {
   })),
 };
 
+/**
+ * Aggregated discovery (KEP-3352): what the API server's aggregator asks `/apis` for. It must get this or a 406; the plain list
+ * in its place counts as a broken answer, and the HPA controller then never learns that the group has a version.
+ */
+export const AGGREGATED_DISCOVERY = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
+const responseKind = { group: GROUP, version: VERSION, kind: 'MetricValueList' };
+export const apiGroupDiscoveryList = {
+  kind: 'APIGroupDiscoveryList',
+  apiVersion: 'apidiscovery.k8s.io/v2',
+  metadata: {},
+  items: [
+    {
+      metadata: { name: GROUP },
+      versions: [
+        {
+          version: VERSION,
+          freshness: 'Current',
+          resources: [
+            {
+              resource: 'pods',
+              scope: 'Namespaced',
+              singularResource: '',
+              verbs: [],
+              subresources: Object.keys(POD_METRICS).map((metric) => ({
+                subresource: metric,
+                responseKind,
+                verbs: ['get'],
+              })),
+            },
+          ],
+        },
+      ],
+    },
+  ],
+};
+
 /** Nothing is described, on purpose: without the documents the API server would ask, and complain, for ever. */
 export const openApiV2 = { swagger: '2.0', info: { title: GROUP, version: VERSION }, paths: {} };
 export const openApiV3 = { paths: {} };

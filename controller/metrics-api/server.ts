@@ -14,7 +14,9 @@ import type { Log } from '../log.ts';
 import type { FleetMember } from '../push/fleet.ts';
 import { Access, type Attributes } from './access.ts';
 import {
+  AGGREGATED_DISCOVERY,
   apiGroup,
+  apiGroupDiscoveryList,
   apiGroupList,
   apiResourceList,
   failureStatus,
@@ -136,7 +138,12 @@ export class MetricsApi {
     for (const path of OPEN_PATHS) server.get(path, async () => 'ok');
     server.get('/openapi/v2', async () => openApiV2);
     server.get('/openapi/v3', async () => openApiV3);
-    server.get('/apis', async () => apiGroupList);
+    server.get('/apis', async (request, reply) => {
+      const form = discoveryForm(request.headers.accept);
+      if (form === 'plain') return apiGroupList;
+      if (form === null) return fail(reply, 406, 'NotAcceptable', 'only version v2 of aggregated discovery is served');
+      return reply.type(AGGREGATED_DISCOVERY).serializer(JSON.stringify).send(apiGroupDiscoveryList);
+    });
     server.get(`/apis/${GROUP}`, async () => apiGroup);
     server.get(ROOT, async () => apiResourceList);
     server.get(METRIC_ROUTE, (request, reply) => this.#metric(request, reply));
@@ -216,4 +223,12 @@ function identityOf(socket: TLSSocket): PeerIdentity {
   const certificate = socket.getPeerCertificate();
   const name = certificate?.subject?.CN;
   return { verified: socket.authorized === true, commonName: typeof name === 'string' ? name : '' };
+}
+
+/** What `/apis` is asked for; null: only for forms of aggregated discovery that are not served (an API server before 1.30). */
+function discoveryForm(accept = '*/*'): 'aggregated' | 'plain' | null {
+  const types = accept.split(',').map((type) => type.replaceAll(' ', '').split(';'));
+  const aggregated = types.filter((parameters) => parameters.includes('as=APIGroupDiscoveryList'));
+  if (aggregated.some((parameters) => parameters.includes('v=v2'))) return 'aggregated';
+  return aggregated.length < types.length ? 'plain' : null;
 }
