@@ -2,31 +2,16 @@
 import { beforeAll, expect, test } from 'vitest';
 import type { Cluster } from '../cluster/cluster.ts';
 import { until } from '../cluster/process.ts';
-import { condition, echo, gatewayUrl, installedCluster, NAMESPACE, podsOf } from '../harness/installation.ts';
+import { installedCluster, NAMESPACE, podsOf, serveEcho } from '../harness/installation.ts';
 import { startLoad } from '../harness/load.ts';
 
-const namespace = 'scaling';
 const HOST = { host: 'scaling.example.com' };
 let cluster: Cluster;
+let gateway: string;
 
 beforeAll(async () => {
   cluster = await installedCluster();
-  await echo(cluster, namespace, 'echo', 2);
-  await cluster.apply([
-    {
-      apiVersion: 'tidegate.dev/v1alpha1',
-      kind: 'Backend',
-      metadata: { name: 'echo', namespace },
-      spec: { service: { name: 'echo', port: 8080 } },
-    },
-    {
-      apiVersion: 'tidegate.dev/v1alpha1',
-      kind: 'Route',
-      metadata: { name: 'scaling', namespace },
-      spec: { hosts: ['scaling.example.com'], rules: [{ name: 'all', backends: [{ name: 'echo' }] }] },
-    },
-  ]);
-  await condition(cluster, namespace, 'route/scaling');
+  gateway = await serveEcho(cluster, 'scaling', 2, HOST.host);
 });
 
 test('the metrics API is discovered and answers per pod', async () => {
@@ -47,7 +32,7 @@ test('the metrics API is discovered and answers per pod', async () => {
 });
 
 test('load adds pods that serve, its end removes them, and no request fails', async () => {
-  const url = `${await gatewayUrl(cluster)}/?delay=400`;
+  const url = `${gateway}/?delay=400`;
   const hpa = async (): Promise<string> => (await cluster.kubectl(['get', 'hpa', '-n', NAMESPACE])).trim();
   const base = startLoad({ url, headers: HOST, concurrency: 2, maxMs: 240_000 });
   await until('the HPA shows a figure', async () => !(await hpa()).includes('<unknown>'), 30_000);

@@ -2,38 +2,20 @@
 import { beforeAll, expect, test } from 'vitest';
 import type { Cluster } from '../cluster/cluster.ts';
 import { until } from '../cluster/process.ts';
-import { condition, curl, echo, gatewayUrl, installedCluster } from '../harness/installation.ts';
+import { condition, curl, installedCluster, route, serveEcho, TO_ECHO } from '../harness/installation.ts';
 import { startLoad } from '../harness/load.ts';
 
 const namespace = 'bad';
 let cluster: Cluster;
 let url: string;
 
-const route = (name: string, host: string, rules: object[]) => ({
-  apiVersion: 'tidegate.dev/v1alpha1',
-  kind: 'Route',
-  metadata: { name, namespace },
-  spec: { hosts: [host], rules },
-});
-const all = { name: 'all', backends: [{ name: 'echo' }] };
 const ask = (host: string, path = '/') => curl(cluster, `${url}${path}`, '-H', `Host: ${host}`);
 
 beforeAll(async () => {
   cluster = await installedCluster();
-  await echo(cluster, namespace, 'echo', 1);
-  await cluster.apply([
-    {
-      apiVersion: 'tidegate.dev/v1alpha1',
-      kind: 'Backend',
-      metadata: { name: 'echo', namespace },
-      spec: { service: { name: 'echo', port: 8080 } },
-    },
-    route('good', 'good.example.com', [all]),
-    route('other', 'other.example.com', [all]),
-  ]);
-  await condition(cluster, namespace, 'route/good');
+  url = await serveEcho(cluster, namespace, 1, 'good.example.com');
+  await cluster.apply(route(namespace, 'other', 'other.example.com'));
   await condition(cluster, namespace, 'route/other');
-  url = await gatewayUrl(cluster);
 });
 
 test('a route to a backend that is not there answers 500 and says BackendNotFound; its valid rule and its neighbours serve', async () => {
@@ -45,8 +27,8 @@ test('a route to a backend that is not there answers 500 and says BackendNotFoun
     maxMs: 60_000,
   });
   await cluster.apply(
-    route('other', 'other.example.com', [
-      all,
+    route(namespace, 'other', 'other.example.com', [
+      TO_ECHO,
       { name: 'broken', matches: [{ path: { prefix: '/broken' } }], backends: [{ name: 'nowhere' }] },
     ]),
   );
@@ -67,7 +49,7 @@ test('a route to a backend that is not there answers 500 and says BackendNotFoun
     20_000,
   );
 
-  await cluster.apply(route('other', 'other.example.com', [all]));
+  await cluster.apply(route(namespace, 'other', 'other.example.com'));
   await condition(cluster, namespace, 'route/other', 'ResolvedRefs');
   const result = await load.stop();
   console.log(`bad-object: ${result.sent} requests to the neighbour, ${result.failed} failed`);
@@ -75,7 +57,7 @@ test('a route to a backend that is not there answers 500 and says BackendNotFoun
 });
 
 test('what the schema can see is refused by the API server, with the field', async () => {
-  const wrong = route('good', 'good.example.com', [
+  const wrong = route(namespace, 'echo', 'good.example.com', [
     { name: 'all', matches: [{ path: { exact: '/a', prefix: '/b' } }], backends: [{ name: 'echo', weight: -1 }] },
   ]);
   const refused = await cluster.exec([cluster.kubectlPath, 'apply', '--server-side', '-f', '-'], {

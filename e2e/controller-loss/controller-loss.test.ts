@@ -2,35 +2,18 @@
 import { beforeAll, expect, test } from 'vitest';
 import type { Cluster } from '../cluster/cluster.ts';
 import { until } from '../cluster/process.ts';
-import { condition, curl, echo, gatewayUrl, installedCluster, NAMESPACE, podsOf } from '../harness/installation.ts';
+import { condition, curl, installedCluster, NAMESPACE, podsOf, route, serveEcho } from '../harness/installation.ts';
 import { startLoad } from '../harness/load.ts';
 
 const namespace = 'loss';
 let cluster: Cluster;
 let url: string;
 
-const route = (name: string, host: string) => ({
-  apiVersion: 'tidegate.dev/v1alpha1',
-  kind: 'Route',
-  metadata: { name, namespace },
-  spec: { hosts: [host], rules: [{ name: 'all', backends: [{ name: 'echo' }] }] },
-});
 const status = async (host: string): Promise<number> => (await curl(cluster, `${url}/`, '-H', `Host: ${host}`)).status;
 
 beforeAll(async () => {
   cluster = await installedCluster();
-  await echo(cluster, namespace, 'echo', 1);
-  await cluster.apply([
-    {
-      apiVersion: 'tidegate.dev/v1alpha1',
-      kind: 'Backend',
-      metadata: { name: 'echo', namespace },
-      spec: { service: { name: 'echo', port: 8080 } },
-    },
-    route('loss', 'loss.example.com'),
-  ]);
-  await condition(cluster, namespace, 'route/loss');
-  url = await gatewayUrl(cluster);
+  url = await serveEcho(cluster, namespace, 1, 'loss.example.com');
 });
 
 test('traffic and changes survive the loss of the leading controller; without any controller traffic goes on', async () => {
@@ -53,7 +36,7 @@ test('traffic and changes survive the loss of the leading controller; without an
   );
   expect(leader).toBeDefined();
   await cluster.kubectl(['delete', 'pod', '-n', NAMESPACE, leader?.metadata.name ?? '', '--wait=false']);
-  await cluster.apply(route('second', 'second.example.com'));
+  await cluster.apply(route(namespace, 'second', 'second.example.com'));
   await until('a change made meanwhile is live', async () => (await status('second.example.com')) === 200, 20_000, 50);
   await condition(cluster, namespace, 'route/second');
 
@@ -65,7 +48,7 @@ test('traffic and changes survive the loss of the leading controller; without an
   await cluster.kubectl(['rollout', 'status', '-n', NAMESPACE, 'deployment/tidegate-controller', '--timeout=60s'], {
     timeoutMs: 70_000,
   });
-  await cluster.apply(route('third', 'third.example.com'));
+  await cluster.apply(route(namespace, 'third', 'third.example.com'));
   await until('a change after the return is live', async () => (await status('third.example.com')) === 200, 30_000, 50);
 
   const result = await load.stop();

@@ -2,7 +2,7 @@
 import { beforeAll, expect, test } from 'vitest';
 import type { Cluster } from '../cluster/cluster.ts';
 import { until } from '../cluster/process.ts';
-import { condition, echo, gatewayUrl, installedCluster } from '../harness/installation.ts';
+import { installedCluster, serveEcho } from '../harness/installation.ts';
 import { startLoad } from '../harness/load.ts';
 
 let cluster: Cluster;
@@ -12,23 +12,7 @@ const endpoints = () =>
 
 beforeAll(async () => {
   cluster = await installedCluster();
-  await echo(cluster, 'endpoints', 'echo', 1);
-  await cluster.apply([
-    {
-      apiVersion: 'tidegate.dev/v1alpha1',
-      kind: 'Backend',
-      metadata: { name: 'echo', namespace: 'endpoints' },
-      spec: { service: { name: 'echo', port: 8080 } },
-    },
-    {
-      apiVersion: 'tidegate.dev/v1alpha1',
-      kind: 'Route',
-      metadata: { name: 'echo', namespace: 'endpoints' },
-      spec: { hosts: ['endpoints.example.com'], rules: [{ name: 'all', backends: [{ name: 'echo' }] }] },
-    },
-  ]);
-  await condition(cluster, 'endpoints', 'route/echo');
-  url = await gatewayUrl(cluster);
+  url = await serveEcho(cluster, 'endpoints', 1, 'endpoints.example.com');
 });
 
 test('scaling 1 → 4 → 2 and a rolling update fail no request', async () => {

@@ -100,6 +100,30 @@ export async function echo(cluster: Cluster, namespace: string, name: string, re
   });
 }
 
+const API_VERSION = 'tidegate.dev/v1alpha1';
+export const backend = (namespace: string, name: string) => ({
+  apiVersion: API_VERSION,
+  kind: 'Backend',
+  metadata: { name, namespace },
+  spec: { service: { name, port: 8080 } },
+});
+export const route = (namespace: string, name: string, host: string, rules: readonly object[] = [TO_ECHO]) => ({
+  apiVersion: API_VERSION,
+  kind: 'Route',
+  metadata: { name, namespace },
+  spec: { hosts: [host], rules },
+});
+/** A rule for everything on its host. */
+export const TO_ECHO = { name: 'all', backends: [{ name: 'echo' }] };
+
+/** The scene of most scenarios: echo pods behind a Backend and a Route for one host. Waits until it is programmed; gives the gateway's URL. */
+export async function serveEcho(cluster: Cluster, namespace: string, replicas: number, host: string): Promise<string> {
+  await echo(cluster, namespace, 'echo', replicas);
+  await cluster.apply([backend(namespace, 'echo'), route(namespace, 'echo', host)]);
+  await condition(cluster, namespace, 'route/echo');
+  return gatewayUrl(cluster);
+}
+
 /** Status and body of one request by curl, from inside the cluster's network. */
 export async function curl(
   cluster: Cluster,

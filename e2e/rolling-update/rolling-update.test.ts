@@ -1,34 +1,18 @@
 /** The data plane is rolled under load: not one failed request. */
 import { beforeAll, expect, test } from 'vitest';
 import type { Cluster } from '../cluster/cluster.ts';
-import { condition, echo, gatewayUrl, installedCluster, NAMESPACE, podsOf } from '../harness/installation.ts';
+import { installedCluster, NAMESPACE, podsOf, serveEcho } from '../harness/installation.ts';
 import { startLoad } from '../harness/load.ts';
 
-const namespace = 'rolling';
 let cluster: Cluster;
+let url: string;
 
 beforeAll(async () => {
   cluster = await installedCluster();
-  await echo(cluster, namespace, 'echo', 2);
-  await cluster.apply([
-    {
-      apiVersion: 'tidegate.dev/v1alpha1',
-      kind: 'Backend',
-      metadata: { name: 'echo', namespace },
-      spec: { service: { name: 'echo', port: 8080 } },
-    },
-    {
-      apiVersion: 'tidegate.dev/v1alpha1',
-      kind: 'Route',
-      metadata: { name: 'rolling', namespace },
-      spec: { hosts: ['rolling.example.com'], rules: [{ name: 'all', backends: [{ name: 'echo' }] }] },
-    },
-  ]);
-  await condition(cluster, namespace, 'route/rolling');
+  url = await serveEcho(cluster, 'rolling', 2, 'rolling.example.com');
 });
 
 test('a rolling restart of the data plane loses no request, short or slow', async () => {
-  const url = await gatewayUrl(cluster);
   const headers = { host: 'rolling.example.com' };
   const short = startLoad({ url: `${url}/`, headers, concurrency: 8, pauseMs: 5, maxMs: 150_000 });
   const slow = startLoad({ url: `${url}/?delay=1500`, headers, concurrency: 2, maxMs: 150_000 });
