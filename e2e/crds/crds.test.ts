@@ -4,6 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { type ApiServer, startApiServer } from './api-server.ts';
+import { EDGES, type Edge, REGEXES } from './edge-values.ts';
 
 interface Refused {
   readonly case: string;
@@ -173,5 +174,51 @@ describe('bad objects are refused, and the message names the field', () => {
     expect(line, result.stderr).toBeDefined();
     expect(line).toContain(field);
     if (process.env.SHOW_MESSAGES !== undefined) process.stdout.write(result.stderr);
+  });
+});
+
+describe('values at the edge: files and the API server agree', () => {
+  /** The names of those taken, of `x0`, `x1`, … */
+  async function takenByServer(edges: readonly Edge[]): Promise<Set<string>> {
+    const items = edges.map(({ kind, spec }, index) => document(kind, spec, `x${index}`));
+    const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
+    const { stdout } = await server.kubectl(['create', '--dry-run=server', '-o', 'name', '-f', '-'], list);
+    return new Set([...stdout.matchAll(/\/(x\d+)/g)].map(([, name]) => name ?? ''));
+  }
+
+  async function takenFromFiles(edges: readonly Edge[]): Promise<Set<string>> {
+    // The controller is another package, which this one does not build on.
+    const module: string = path.join(root, 'controller/api/validate.ts');
+    const { validateDocument } = (await import(module)) as {
+      validateDocument(document: unknown): { problems: unknown[] };
+    };
+    const taken = edges.map(({ kind, spec }, index) => {
+      const name = `x${index}`;
+      return validateDocument(document(kind, spec, name)).problems.length === 0 ? name : '';
+    });
+    return new Set(taken.filter((name) => name !== ''));
+  }
+
+  const document = (kind: string, spec: object, name: string) => ({
+    apiVersion: 'tidegate.dev/v1alpha1',
+    kind,
+    metadata: { name, namespace: 'default' },
+    spec,
+  });
+
+  const specs = (edges: readonly Edge[], names: ReadonlySet<string>) =>
+    edges.flatMap(({ spec }, index) => (names.has(`x${index}`) ? [JSON.stringify(spec).slice(0, 120)] : []));
+
+  test('on everything but regular expressions', async () => {
+    const taken = await takenByServer(EDGES);
+    expect(taken.size).toBeGreaterThan(50);
+    expect(specs(EDGES, taken)).toEqual(specs(EDGES, await takenFromFiles(EDGES)));
+  });
+
+  test('and no regular expression that files take is refused by the API server', async () => {
+    const server = await takenByServer(REGEXES);
+    const files = await takenFromFiles(REGEXES);
+    expect(files.size).toBeGreaterThan(20);
+    expect(specs(REGEXES, new Set([...files].filter((name) => !server.has(name))))).toEqual([]);
   });
 });

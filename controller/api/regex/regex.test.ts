@@ -23,6 +23,7 @@ describe('patterns of the sort people write are taken', () => {
     'x{,3}',
     '[\\]a-]+',
     '\\x2f\\w+\\s\\S*?',
+    '[\\w-.]+@[\\w.-]+',
   ])('%s', (pattern) => expect(regexProblem(pattern)).toBeNull());
 });
 
@@ -58,6 +59,8 @@ describe('patterns that RE2 and JavaScript do not read alike are refused', () =>
     ['[[:alpha:]]', '[:alpha:]'],
     ['[]a]', 'empty class'],
     ['[^]', 'empty class'],
+    ['[a-\\d]', 'ends in no character'],
+    ['\\é', '\\é'],
     ['a{1001}', 'more than 1000'],
     [`${'('.repeat(60)}a${')'.repeat(60)}`, 'too deeply'],
     ['a'.repeat(700), 'too large'],

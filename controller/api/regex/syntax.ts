@@ -94,7 +94,7 @@ class Parser {
       case '\\': {
         const letter = this.#next();
         if (letter === 'b' || letter === 'B') return { kind: 'empty' };
-        return { kind: 'set', set: folded(this.#escape(letter, false), ignoreCase) };
+        return { kind: 'set', set: folded(this.#escape(letter), ignoreCase) };
       }
       default:
         return { kind: 'set', set: folded(members(char), ignoreCase) };
@@ -123,14 +123,14 @@ class Parser {
       if (this.#text.startsWith('[:', this.#at))
         throw new RegexSyntaxError('has a class such as [:alpha:]: write a-zA-Z');
       const low = this.#member();
-      if (!(this.#peek() === '-' && this.#text[this.#at + 1] !== ']')) {
+      // After \w and the like a - stands for itself.
+      if (low.code === null || this.#peek() !== '-' || this.#text[this.#at + 1] === ']') {
         union(set, low.set);
         continue;
       }
       this.#at++;
       const high = this.#member();
-      if (low.code === null || high.code === null)
-        throw new RegexSyntaxError('has a range between things that are no characters');
+      if (high.code === null) throw new RegexSyntaxError('has a range that ends in no character');
       for (let code = low.code; code <= high.code; code++) set[Math.min(code, SYMBOLS - 1)] = 1;
     }
     const all = folded(set, ignoreCase);
@@ -141,12 +141,12 @@ class Parser {
   #member(): { readonly set: Uint8Array; readonly code: number | null } {
     const char = this.#next();
     if (char !== '\\') return { set: members(char), code: char.charCodeAt(0) };
-    const set = this.#escape(this.#next(), true);
+    const set = this.#escape(this.#next());
     const code = set.indexOf(1);
     return { set, code: set.indexOf(1, code + 1) < 0 ? code : null };
   }
 
-  #escape(letter: string, inClass: boolean): Uint8Array {
+  #escape(letter: string): Uint8Array {
     const control = CONTROLS[letter];
     if (control !== undefined) return members(control);
     const shorthand = SHORTHANDS[letter];
@@ -159,7 +159,7 @@ class Parser {
       this.#at += 2;
       return members(String.fromCharCode(Number.parseInt(digits, 16)));
     }
-    if (/[A-Za-z0-9]/.test(letter) || letter === '' || (inClass && letter === 'b')) {
+    if (!/[!-/:-@[-`{-~ ]/.test(letter)) {
       throw new RegexSyntaxError(`has \\${letter}, which RE2 and JavaScript do not read alike`);
     }
     return members(letter);

@@ -1,6 +1,6 @@
 /** The parts the three kinds share: names, hosts, durations, header edits, conditions. */
-import { isIP } from 'node:net';
 import { z } from 'zod';
+import { isAddress, isCidr } from '../address.ts';
 import { DURATION_PATTERN, parseDurationMs } from '../duration.ts';
 import { regexProblem } from '../regex/regex.ts';
 import { atLeastOneOf, type Rule, withRules } from '../rule.ts';
@@ -78,7 +78,7 @@ export const address = withRules(
     cel: `self.matches(r'^${NAME}$') || ${IP_CEL}`,
     message: 'must be an IP address or a DNS name in lower case',
     test: (value) =>
-      isIP(value) !== 0 ||
+      isAddress(value) ||
       new RegExp(`^${NAME}$`).test(value) ||
       `must be an IP address or a DNS name in lower case, got ${show(value)}`,
   },
@@ -92,14 +92,6 @@ export const cidr = withRules(
     test: (value) => isCidr(value) || `must be a CIDR block such as 10.0.0.0/8, or an address, got ${show(value)}`,
   },
 );
-
-function isCidr(text: string): boolean {
-  const slash = text.indexOf('/');
-  if (slash < 0) return isIP(text) !== 0;
-  const family = isIP(text.slice(0, slash));
-  const bits = text.slice(slash + 1);
-  return family !== 0 && /^(0|[1-9][0-9]{0,2})$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
-}
 
 /** Up to a day, the longest the data plane takes. */
 export const duration = (text: string) =>
