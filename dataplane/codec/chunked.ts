@@ -3,8 +3,7 @@
  */
 import { latin1 } from '../io/latin1.ts';
 import { CR, HTAB, LF, SP, VALUE } from './characters.ts';
-import { fieldCount, fieldKind, fieldName, fieldValue, type HeadLimits, scanFields } from './fields.ts';
-import { CONNECTION, CONTENT_LENGTH, EXPECT, HOP, HOST, TRANSFER_ENCODING, UPGRADE } from './names.ts';
+import { fieldCount, fieldName, fieldValue, type HeadLimits, scanFields } from './fields.ts';
 
 /** What `step` found: more bytes are needed; data from `dataStart` to `dataEnd`; the end of the body (see `trailers`); a malformed body. */
 export const CHUNK_MORE = 0;
@@ -159,31 +158,40 @@ export class ChunkedDecoder {
 
 function trailerFields(text: string, base: number): string[] | null {
   const fields: string[] = [];
-  for (let i = 0; i < fieldCount(); i++) {
-    const name = fieldName(i, text, base);
-    if (!NOT_IN_TRAILERS.has(fieldKind(i)) && !NAMES_NOT_IN_TRAILERS.has(name)) {
-      fields.push(name, fieldValue(i, text, base));
-    }
-  }
-  return fields.length === 0 ? null : fields;
+  for (let i = 0; i < fieldCount(); i++) fields.push(fieldName(i, text, base), fieldValue(i, text, base));
+  return allowedTrailers(fields);
 }
 
-const NOT_IN_TRAILERS = new Set([CONTENT_LENGTH, TRANSFER_ENCODING, HOST, CONNECTION, EXPECT, UPGRADE, HOP]);
-/** Routing, framing, authentication and content fields (RFC 9110 section 6.5.1) and what this gateway itself asserts. */
-const NAMES_NOT_IN_TRAILERS = new Set([
+/** Of name, value, … those that may stand in trailers; null where none is left. */
+export function allowedTrailers(fields: readonly string[]): string[] | null {
+  const allowed = fields.filter((_, i) => !NOT_IN_TRAILERS.has(fields[i & ~1] as string));
+  return allowed.length === 0 ? null : allowed;
+}
+
+/** Framing, routing, authentication and content fields (RFC 9110 section 6.5.1), hop-by-hop ones, and what this gateway itself asserts. */
+const NOT_IN_TRAILERS = new Set([
   'authorization',
   'cache-control',
+  'connection',
   'content-encoding',
+  'content-length',
   'content-range',
   'content-type',
   'cookie',
+  'expect',
   'forwarded',
+  'host',
+  'keep-alive',
   'max-forwards',
   'proxy-authenticate',
   'proxy-authorization',
+  'proxy-connection',
   'range',
   'set-cookie',
+  'te',
   'trailer',
+  'transfer-encoding',
+  'upgrade',
   'www-authenticate',
   'x-forwarded-for',
   'x-forwarded-host',

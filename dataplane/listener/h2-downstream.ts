@@ -1,5 +1,6 @@
 /** One HTTP/2 stream as the transport of an exchange. */
 import http2 from 'node:http2';
+import { allowedTrailers } from '../codec/chunked.ts';
 import { Timer, type TimerOwner, type TimerWheel } from '../io/wheel.ts';
 import { type BodySink, type Downstream, type Exchange, LENGTH_UNKNOWN, type Release } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
@@ -59,6 +60,10 @@ export class H2Downstream implements Downstream, TimerOwner {
     this.bodyDone = requestLength < LENGTH_UNKNOWN;
     stream.on('error', () => {});
     stream.once('close', () => this.closed());
+    stream.on('trailers', (_fields, _flags, raw) => {
+      const allowed = allowedTrailers(raw as unknown as string[]);
+      this.trailers = allowed === null ? null : new Headers(allowed);
+    });
     stream.on('drain', () => {
       this.blocked = false;
       this.watch();
@@ -73,9 +78,6 @@ export class H2Downstream implements Downstream, TimerOwner {
     }
     this.sink = sink;
     const { stream } = this;
-    stream.on('trailers', (_fields, _flags, raw) => {
-      this.trailers = new Headers(raw as unknown as string[]);
-    });
     stream.on('data', (chunk: Buffer) => {
       this.watch();
       if (this.exchange !== null) this.exchange.bytesIn += chunk.length;
