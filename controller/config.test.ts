@@ -81,6 +81,7 @@ test.each([
   [['--metrics-api-port', '6443', '--metrics-api-cert', '/c', '--metrics-api-key', '/k'], LAPTOP, /needs a cluster/],
   [['--lease-renew-ms', '20000'], LAPTOP, /must be longer/],
   [['--peers', '10.0.0.1:9443', '--tls-cert', '/c', '--tls-key', '/k', '--tls-ca', '/a'], LAPTOP, /^--tls-server-name/],
+  [['--source', 'kubernetes'], LAPTOP, /^--namespace: is needed/],
 ])('%j contradicts itself', (args, env, message) => {
   expect(mistakesOf(args, env)).toEqual([expect.stringMatching(message)]);
 });

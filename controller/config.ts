@@ -120,7 +120,7 @@ export interface Config {
   readonly peerNames: readonly string[];
   readonly serverName: string;
   readonly replica: string;
-  /** Empty outside a cluster. */
+  /** Empty with files, never with Kubernetes. */
   readonly namespace: string;
   readonly peers: readonly string[];
   readonly peerService: string;
@@ -165,7 +165,8 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Inv
       }
     }
   }
-  if (mistakes.length === 0) mistakes.push(...contradictions(values as unknown as Values));
+  if (mistakes.length === 0)
+    mistakes.push(...contradictions(values as unknown as Values, namespaceOf(values as unknown as Values, env)));
   if (mistakes.length > 0) {
     throw new ControllerError(
       'CTL_CONFIG',
@@ -201,7 +202,7 @@ function readFlags(
   return { flags, help };
 }
 
-function contradictions(values: Values): string[] {
+function contradictions(values: Values, namespace: string): string[] {
   const mistakes: string[] = [];
   const tls = [values['tls-cert'], values['tls-key'], values['tls-ca']];
   const given = tls.filter((file) => file !== '').length;
@@ -219,6 +220,11 @@ function contradictions(values: Values): string[] {
     mistakes.push('--peer-service: needs a cluster, so --source kubernetes (--peers names addresses)');
   }
   if (values.source === 'files' && values.dir === '') mistakes.push('--dir: source files needs a folder');
+  if (values.source === 'kubernetes' && namespace === '') {
+    mistakes.push(
+      '--namespace: is needed with --source kubernetes (in a pod, give it POD_NAMESPACE by the downward API)',
+    );
+  }
   if (values['lease-retry-ms'] >= values['lease-renew-ms'] || values['lease-renew-ms'] >= values['lease-duration-ms']) {
     mistakes.push('--lease-duration-ms must be longer than --lease-renew-ms, and that longer than --lease-retry-ms');
   }
@@ -248,7 +254,7 @@ function assemble(values: Values, env: NodeJS.ProcessEnv): Config {
     peerNames: values['tls-peer-names'].map((name) => name.toLowerCase()),
     serverName: values['tls-server-name'],
     replica: values.replica === '' ? (env.POD_NAME ?? hostname()) : values.replica,
-    namespace: values.namespace === '' ? (env.POD_NAMESPACE ?? '') : values.namespace,
+    namespace: namespaceOf(values, env),
     peers: values.peers,
     peerService: values['peer-service'],
     lease:
@@ -273,6 +279,11 @@ function assemble(values: Values, env: NodeJS.ProcessEnv): Config {
     maxStreamAgeMs: values['max-stream-age-ms'],
     logLevel: values['log-level'],
   };
+}
+
+/** Who may set policies for the whole gateway depends on it, so it is never guessed. */
+function namespaceOf(values: Values, env: NodeJS.ProcessEnv): string {
+  return values.namespace === '' ? (env.POD_NAMESPACE ?? '') : values.namespace;
 }
 
 function variableOf(name: string): string {

@@ -1,4 +1,5 @@
 /** The controller's process: configuration, start, signals, exit. */
+import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 import { readConfig } from './config.ts';
 import { ControllerError, describeError } from './errors.ts';
 import { createLog, type Log } from './log.ts';
@@ -7,6 +8,8 @@ import { startController } from './start.ts';
 const STOP_TIMEOUT_MS = 20_000;
 
 async function main(): Promise<number> {
+  // What concerns us comes as an error and is logged as JSON; grpc-js would write to stderr beside it.
+  setLogVerbosity(logVerbosity.NONE);
   let log: Log;
   let running: Awaited<ReturnType<typeof startController>>;
   const stopAsked = stopSignal();

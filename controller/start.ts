@@ -82,7 +82,7 @@ async function assemble(
   const compiler = new Compiler({
     store,
     gateway: config.gateway,
-    gatewayNamespace: inCluster && config.namespace !== '' ? config.namespace : undefined,
+    gatewayNamespace: inCluster ? config.namespace : undefined,
   });
   const publisher = new Publisher({ clock });
   const { history } = publisher;

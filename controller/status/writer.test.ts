@@ -218,7 +218,23 @@ test('a conflict is computed again from what is there, other failures are tried 
   expect(writes()).toBe(3);
 });
 
-test('an object that is gone, or of another life, is left alone', async () => {
+test('what was compiled from an older generation, or from an object of another life, is not written', async () => {
+  const { writer, compile, fleet, revision, writes, object, see } = setUp();
+  compile(1);
+  for (const change of [{ generation: 2 }, { uid: 'another' }]) {
+    server.put(PATH, {
+      ...object(),
+      metadata: { name: 'orders', namespace: 'shop', uid: 'u', generation: 1, ...change },
+    });
+    see();
+    writer.lead(true);
+    fleet(revision());
+    await quiet();
+  }
+  expect(writes()).toBe(0);
+});
+
+test('an object that is gone is left alone', async () => {
   const { writer, compile, fleet, revision, writes } = setUp();
   compile(1);
   server.objects.delete(PATH);
