@@ -1,6 +1,6 @@
 /** What a compilation hands on: to push (resources, revision) and to status (outcomes). */
 import type { Resource } from '@tidegate/dataplane/snapshot/resources';
-import type { ObjectRef, Problem } from '../api/problem.ts';
+import type { ObjectRef } from '../api/problem.ts';
 import type { ObjectOutcome } from '../model/outcome.ts';
 import type { ObjectKey } from '../store/objects.ts';
 
@@ -27,9 +27,4 @@ export interface CompileResult {
   readonly forgotten: readonly ObjectRef[];
   /** How many objects were compiled for this step, for tests and metrics. */
   readonly compiled: number;
-}
-
-/** The problems of a set of outcomes, in their order. */
-export function problemsOf(outcomes: Iterable<ObjectOutcome>): Problem[] {
-  return [...outcomes].flatMap((outcome) => outcome.problems);
 }

@@ -112,3 +112,9 @@ export type ObjectKey = `${ObjectKind}/${string}/${string}`;
 export function refOf(object: StoreObject): ObjectRef {
   return { kind: object.kind, namespace: object.metadata.namespace, name: object.metadata.name };
 }
+
+/** The inverse of `keyOf`: names hold no slash. */
+export function refOfKey(key: ObjectKey): ObjectRef {
+  const [kind, namespace = '', name = ''] = key.split('/');
+  return { kind: kind as ObjectRef['kind'], namespace, name };
+}
