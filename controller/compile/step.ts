@@ -1,4 +1,5 @@
 /** The difference one step of the compiler makes, gathered while it is made. */
+import { isDeepStrictEqual } from 'node:util';
 import { canonicalBytes, hashBody } from '@tidegate/dataplane/snapshot/canonical';
 import type { Resource } from '@tidegate/dataplane/snapshot/resources';
 import type { RevisionSum } from '@tidegate/dataplane/snapshot/revision';
