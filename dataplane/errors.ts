@@ -16,6 +16,8 @@ export type ErrorCode =
   | 'DP_LAST_GOOD'
   /** A port can't be listened on. */
   | 'DP_LISTEN'
+  /** The access log can't be opened. */
+  | 'DP_LOG'
   /** A worker thread ended. */
   | 'DP_WORKER';
 

@@ -339,6 +339,12 @@ test('a port that is taken ends it with a word about which', async () => {
   expect((await dataplane.exited).code).toBe(1);
 });
 
+test('an access log that can not be opened ends it with a word about which', async () => {
+  const dataplane = startDataplane('unix:/nowhere', { TIDEGATE_ACCESS_LOG: '/nowhere/access.log' });
+  expect((await dataplane.exited).code).toBe(1);
+  expect(dataplane.errors).toContain('/nowhere/access.log');
+});
+
 test('the access log goes to a file where one is named', async () => {
   const file = path.join(temporaryFolder(), 'access.log');
   const controller = await startController();

@@ -20,8 +20,7 @@ if (process.argv.includes('--help')) {
     const { run } = await import('./supervisor/run.ts');
     process.exit(await run(loaded.config, loaded.warnings));
   }
-  process.stderr.write(
-    `tidegate data plane: the configuration can't be used\n${loaded.errors.map((error) => `  ${error}\n`).join('')}`,
-  );
+  const mistakes = loaded.errors.map((error) => `  ${error}\n`).join('');
+  process.stderr.write(`tidegate data plane: the configuration can't be used\n${mistakes}`);
   process.exitCode = 2;
 }

@@ -5,7 +5,7 @@ import { type Downstream, Exchange } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
 import { ruleFixture } from '../snapshot/fixtures.ts';
 import { createLineFormat } from '../telemetry/access-log.ts';
-import { BATCH_CHARACTERS, LineBatch } from '../telemetry/line-batch.ts';
+import { BATCH_BYTES, LineBatch } from '../telemetry/line-batch.ts';
 import { LoadMeter, METER_BYTES } from '../telemetry/meter.ts';
 import { Series } from '../telemetry/series.ts';
 import { measure, report } from './measure.ts';
@@ -54,9 +54,9 @@ report(
 
 let sink = 0;
 const local = new LineBatch({
-  size: BATCH_CHARACTERS,
+  size: BATCH_BYTES,
   delayMs: 1e6,
-  handOver: (lines) => (sink += Buffer.byteLength(lines)),
+  handOver: (lines) => (sink += lines.length),
 });
 report(
   'format, gather',
@@ -65,7 +65,11 @@ report(
 
 const { port1, port2 } = new MessageChannel();
 port2.unref();
-const sent = new LineBatch({ size: BATCH_CHARACTERS, delayMs: 1e6, handOver: (lines) => port1.postMessage(lines) });
+const sent = new LineBatch({
+  size: BATCH_BYTES,
+  delayMs: 1e6,
+  handOver: (lines) => port1.postMessage(lines, [lines.buffer]),
+});
 report(
   'format, gather, post to the supervisor',
   measure((i) => sent.add(format(pick(i), performance.now()))),

@@ -18,7 +18,7 @@ export interface PoolOptions {
   readonly setup: Omit<WorkerSetup, 'index' | 'meter'>;
   readonly ports: Bound;
   readonly log: Log;
-  readonly onLines: (lines: string) => void;
+  readonly onLines: (lines: Uint8Array) => void;
   /** Something about `listening` changed. */
   readonly onChange: () => void;
   /** What a worker started later must apply before it serves. */

@@ -11,7 +11,13 @@ import { Supervisor } from './supervisor.ts';
 
 /** Resolves with the exit code when all has ended. */
 export async function run(config: Config, warnings: readonly string[]): Promise<number> {
-  const output = createOutput(config.logLevel, config.accessLog);
+  let output: Output;
+  try {
+    output = createOutput(config.logLevel, config.accessLog);
+  } catch (error) {
+    process.stderr.write(`tidegate data plane: ${messageOf(error)}\n`);
+    return 1;
+  }
   const { log } = output;
   const stop = stopSignal(() => output.end());
   for (const warning of warnings) log.warn({}, warning);

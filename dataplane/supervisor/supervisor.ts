@@ -49,7 +49,7 @@ export interface SupervisorState {
 export interface SupervisorDeps {
   readonly config: Config;
   readonly log: Log;
-  readonly onLines: (lines: string) => void;
+  readonly onLines: (lines: Uint8Array) => void;
   /** Once, when the ports are open. */
   readonly onServing: () => void;
   /** A port can't be opened: nothing can be served. */

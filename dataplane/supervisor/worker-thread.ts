@@ -27,7 +27,7 @@ interface Waiting {
 export interface WorkerThreadOptions {
   readonly setup: WorkerSetup;
   readonly log: Log;
-  readonly onLines: (lines: string) => void;
+  readonly onLines: (lines: Uint8Array) => void;
   /** Once, when the thread has ended, for whatever reason. */
   readonly onExit: (error: DataplaneError) => void;
 }

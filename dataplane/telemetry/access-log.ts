@@ -14,7 +14,7 @@ export interface AccessLogOptions {
 /** `endMs` is on the clock of `exchange.startedAtMs`. */
 export type FormatLine = (exchange: Exchange, endMs: number) => string;
 
-/** Times with three decimals; a line ends with a newline. */
+/** Times with three decimals. A line is ASCII and ends with a newline. */
 export function createLineFormat({ query, epochMs }: AccessLogOptions): FormatLine {
   const timestamp = createTimestamp(epochMs);
   const origins = new WeakMap<CompiledRule, string>();
@@ -25,7 +25,7 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): FormatLi
     const asked = query ? exchange.query : undefined;
     // One test for all that clients choose: a test has a fixed cost, and hardly ever is anything to escape.
     const text = SPECIAL.test(`${requestId}${method}${authority}${path}${clientAddress}${code}${userAgent}${asked}`)
-      ? JSON.stringify
+      ? quoteSpecial
       : quotePlain;
     let line = `{"time":"${timestamp(endMs)}","requestId":${text(requestId)},"method":${text(method)},"host":${text(authority)},"path":${text(path)}`;
     if (asked !== undefined) line += `,"query":${text(asked)}`;
@@ -46,7 +46,7 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): FormatLi
 
 function addOrigin(origins: WeakMap<CompiledRule, string>, rule: CompiledRule): string {
   const { namespace, route, rule: name } = rule.resource;
-  const text = `,"route":${JSON.stringify(`${namespace}/${route}`)},"rule":${JSON.stringify(name)}`;
+  const text = `,"route":${quoteSpecial(`${namespace}/${route}`)},"rule":${quoteSpecial(name)}`;
   origins.set(rule, text);
   return text;
 }
@@ -60,7 +60,7 @@ const MAX_TARGETS = 4096;
 
 function addTarget(targets: Map<string, Target>, { backend, endpoint }: Exchange): Target {
   if (targets.size >= MAX_TARGETS) targets.clear();
-  const text = `,"backend":${JSON.stringify(backend)},"endpoint":${JSON.stringify(endpoint)}`;
+  const text = `,"backend":${quoteSpecial(backend)},"endpoint":${quoteSpecial(endpoint)}`;
   const target = { backend, text };
   targets.set(endpoint, target);
   return target;
@@ -68,6 +68,14 @@ function addTarget(targets: Map<string, Target>, { backend, endpoint }: Exchange
 
 /** All but printable ASCII without quote and backslash. */
 const SPECIAL = /[^ !#-[\]-~]/;
+
+/** JSON in ASCII: a reader needs to know no encoding, and no separator of lines is left in it. */
+function quoteSpecial(text: string): string {
+  return JSON.stringify(text).replace(
+    /[^ -~]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
 
 function quotePlain(text: string): string {
   return `"${text}"`;

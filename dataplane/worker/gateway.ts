@@ -11,7 +11,7 @@ import { RUNTIME_DEFAULTS } from '../runtime/deps.ts';
 import type { RuntimeDescription } from '../runtime/describe.ts';
 import { Runtime } from '../runtime/runtime.ts';
 import { createLineFormat } from '../telemetry/access-log.ts';
-import { BATCH_CHARACTERS, BATCH_DELAY_MS, LineBatch } from '../telemetry/line-batch.ts';
+import { BATCH_BYTES, BATCH_DELAY_MS, LineBatch } from '../telemetry/line-batch.ts';
 import { LoadMeter } from '../telemetry/meter.ts';
 import { Series } from '../telemetry/series.ts';
 import { forward } from '../upstream/forward.ts';
@@ -29,7 +29,7 @@ import { createRecord } from './record.ts';
 export interface GatewayDeps {
   readonly setup: WorkerSetup;
   readonly log: Log;
-  readonly onLines: (lines: string) => void;
+  readonly onLines: (lines: Uint8Array<ArrayBuffer>) => void;
 }
 
 export class Gateway {
@@ -49,7 +49,7 @@ export class Gateway {
     this.#log = log;
     this.#meter = new LoadMeter(setup.meter);
     this.#series = new Series(setup.metricsMaxRoutes);
-    this.#lines = new LineBatch({ size: BATCH_CHARACTERS, delayMs: BATCH_DELAY_MS, handOver: onLines });
+    this.#lines = new LineBatch({ size: BATCH_BYTES, delayMs: BATCH_DELAY_MS, handOver: onLines });
     this.#wheel = startWheel();
     const now = (): number => performance.now();
     const format = createLineFormat({ query: setup.accessLogQuery, epochMs: Date.now });

@@ -12,7 +12,7 @@ const tell = (message: FromWorker): void => port.postMessage(message);
 const gateway = new Gateway({
   setup: workerData as WorkerSetup,
   log: forwardingLog((level, fields, message) => tell({ type: 'log', level, fields, message })),
-  onLines: (lines) => tell({ type: 'lines', lines }),
+  onLines: (lines) => port.postMessage({ type: 'lines', lines } satisfies FromWorker, [lines.buffer]),
 });
 
 port.on('message', (message: ToWorker) => {

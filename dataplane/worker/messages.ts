@@ -71,7 +71,7 @@ export type FromWorker =
   | { readonly type: 'answer'; readonly sequence: number; readonly value: unknown }
   | { readonly type: 'failure'; readonly sequence: number; readonly message: string; readonly code: string }
   | { readonly type: 'log'; readonly level: LogLevel; readonly fields: LogFields; readonly message: string }
-  | { readonly type: 'lines'; readonly lines: string };
+  | { readonly type: 'lines'; readonly lines: Uint8Array<ArrayBuffer> };
 
 export function packChange(change: {
   readonly revision: string;
