@@ -32,10 +32,19 @@ const SLOTS = 2048;
 const PROBES = 4;
 /** Learnt at run time beside the known ones; bounded, as clients choose the names. */
 const MAX_LEARNT = 512;
-const MAX_LEARNT_LENGTH = 64;
+const MAX_LENGTH = 64;
 const names: string[] = new Array<string>(SLOTS).fill('');
+/** The same names as bytes, MAX_LENGTH a slot, and their lengths: compared without touching a string. */
+const bytesOf = new Uint8Array(SLOTS * MAX_LENGTH);
+const lengths = new Uint8Array(SLOTS);
 const kinds = new Uint8Array(SLOTS);
 let learnt = 0;
+
+function set(slot: number, name: string): void {
+  names[slot] = name;
+  lengths[slot] = name.length;
+  for (let i = 0; i < name.length; i++) bytesOf[slot * MAX_LENGTH + i] = name.charCodeAt(i);
+}
 
 function place(name: string, kind: number): number {
   let hash = 0;
@@ -43,7 +52,7 @@ function place(name: string, kind: number): number {
   for (let probe = 0; probe < PROBES; probe++) {
     const slot = (hash + probe) & (SLOTS - 1);
     if (names[slot] === '') {
-      names[slot] = name;
+      set(slot, name);
       kinds[slot] = kind;
       return slot;
     }
@@ -62,15 +71,16 @@ export function findName(bytes: Uint8Array, start: number, end: number, hash: nu
   const length = end - start;
   for (let probe = 0; probe < PROBES; probe++) {
     const slot = (hash + probe) & (SLOTS - 1);
-    const name = names[slot] as string;
-    if (name.length === length) {
+    const known = lengths[slot] as number;
+    if (known === length) {
+      const base = slot * MAX_LENGTH;
       let i = 0;
-      while (i < length && name.charCodeAt(i) === TOKEN_LOWER[bytes[start + i] as number]) i++;
+      while (i < length && bytesOf[base + i] === TOKEN_LOWER[bytes[start + i] as number]) i++;
       if (i === length) return slot;
-    } else if (name === '') {
-      if (learnt >= MAX_LEARNT || length > MAX_LEARNT_LENGTH) return -1;
+    } else if (known === 0) {
+      if (learnt >= MAX_LEARNT || length > MAX_LENGTH) return -1;
       learnt++;
-      names[slot] = Buffer.from(bytes.subarray(start, end)).toString('latin1').toLowerCase();
+      set(slot, Buffer.from(bytes.subarray(start, end)).toString('latin1').toLowerCase());
       return slot;
     }
   }

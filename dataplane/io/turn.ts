@@ -8,6 +8,8 @@ export interface Flushable {
 
 let depth = 0;
 let scheduled = false;
+/** Time of the running turn once somebody has asked for it. */
+let stamp = 0;
 const waiting: Flushable[] = [];
 
 export function beginTurn(): void {
@@ -15,7 +17,16 @@ export function beginTurn(): void {
 }
 
 export function endTurn(): void {
-  if (--depth === 0 && waiting.length > 0) flushAll();
+  if (--depth > 0) return;
+  stamp = 0;
+  if (waiting.length > 0) flushAll();
+}
+
+/** performance.now(), read once a turn: what happens within one read callback happens at one time. */
+export function turnNow(): number {
+  if (depth === 0) return performance.now();
+  if (stamp === 0) stamp = performance.now();
+  return stamp;
 }
 
 /** To be called once by a wire when its held text goes from empty to something. */

@@ -5,6 +5,8 @@
  * slot and is put where it belongs when that slot comes up. So a connection that is armed anew for each request is moved in the
  * wheel only as often as its time-out passes.
  */
+import { turnNow } from './turn.ts';
+
 export interface TimerOwner {
   onTimeout(timer: Timer): void;
 }
@@ -27,7 +29,7 @@ export class Timer {
 export interface WheelOptions {
   /** ms, default 100: how late a deadline may fire. */
   readonly tickMs?: number;
-  /** Monotonic ms; default performance.now. */
+  /** Monotonic ms; default performance.now, read once a turn (turn.ts). */
   readonly now?: () => number;
   /** False: nothing advances the wheel but `advance` (tests). Default true. */
   readonly automatic?: boolean;
@@ -46,7 +48,7 @@ export class TimerWheel {
 
   constructor(options: WheelOptions = {}) {
     this.tickMs = options.tickMs ?? 100;
-    this.now = options.now ?? (() => performance.now());
+    this.now = options.now ?? turnNow;
     this.automatic = options.automatic ?? true;
     this.current = Math.floor(this.now() / this.tickMs);
   }
