@@ -11,40 +11,14 @@ import { SCHEMA_VERSION } from '../snapshot/resources.ts';
 import { ControllerStream, STREAM_DEFAULTS } from '../sync/client.ts';
 import { type CompleteDelta, type HeldImage, HeldSnapshot, replayOf } from '../sync/held.ts';
 import { LastGood } from '../sync/last-good.ts';
-import { emptyReading, type LoadFigures, loadBetween } from '../telemetry/load.ts';
-import { type MeterReading, readMeters } from '../telemetry/meter.ts';
 import { VERSION } from '../version.ts';
+import { LoadReporter, type ReportedLoad } from './load-reporter.ts';
 import { WorkerPool } from './pool.ts';
+import type { Origin, SupervisorState } from './state.ts';
 
 const REPORT_EVERY_MS = 1_000;
 const CONFIRM_EVERY_MS = 60_000;
 const LAST_GOOD_DEBOUNCE_MS = 500;
-
-/** Where the snapshot that is served came from. */
-export type Origin = 'none' | 'controller' | 'last-good';
-
-export interface SupervisorState {
-  readonly ready: boolean;
-  /** Why not; empty when ready. */
-  readonly reason: string;
-  readonly draining: boolean;
-  readonly connected: boolean;
-  /** Address of the controller, or the last failure. */
-  readonly controller: string;
-  readonly revision: string;
-  readonly origin: Origin;
-  readonly resources: number;
-  readonly rejected: readonly Rejection[];
-  readonly appliedAtMs: number;
-  readonly lastApplyMs: number;
-  /** Since a controller last stood behind what is served, ms; 0 while one does. */
-  readonly staleMs: number;
-  readonly lastGoodSavedAtMs: number;
-  readonly lastGoodFailures: number;
-  readonly workers: number;
-  readonly workersListening: number;
-  readonly workerRestarts: number;
-}
 
 export interface SupervisorDeps {
   readonly config: Config;
@@ -65,6 +39,7 @@ export class Supervisor {
   readonly #held = new HeldSnapshot();
   readonly #stream: ControllerStream;
   readonly #lastGood: LastGood | null;
+  readonly #reporter: LoadReporter;
   readonly #timers: NodeJS.Timeout[] = [];
   #origin: Origin = 'none';
   #serving = false;
@@ -76,10 +51,6 @@ export class Supervisor {
   #lastApplyMs = 0;
   /** ms since the epoch when a controller last stood behind what is served. */
   #confirmedAtMs = 0;
-  #reading: MeterReading = emptyReading();
-  #readAtMs = performance.now();
-  #load: LoadFigures = { inFlight: 0, requestsTotal: 0, requestsPerSecond: 0, p99Ms: 0 };
-  #utilisation = 0;
 
   constructor({ config, log, onLines, onServing, onFatal }: SupervisorDeps) {
     this.#config = config;
@@ -112,6 +83,7 @@ export class Supervisor {
       replay: () => this.#held.replay(),
       random: Math.random,
     });
+    this.#reporter = new LoadReporter(this.pool, REPORT_EVERY_MS);
     this.#stream = new ControllerStream(
       { ...STREAM_DEFAULTS, controllers: config.controllers, credentials: config.tls, log, random: Math.random },
       {
@@ -157,8 +129,8 @@ export class Supervisor {
     };
   }
 
-  get load(): LoadFigures & { readonly eventLoopUtilisation: number } {
-    return { ...this.#load, eventLoopUtilisation: this.#utilisation };
+  get load(): ReportedLoad {
+    return this.#reporter.load;
   }
 
   /** Not ready at once; requests are taken for the grace, then those in flight get the deadline; then all is over. */
@@ -326,16 +298,7 @@ export class Supervisor {
 
   /** Takes the figures of the interval and sends them. */
   #report(): void {
-    const now = performance.now();
-    const elapsedMs = now - this.#readAtMs;
-    // A report for a change of readiness shortly after another one repeats its figures: a few milliseconds are no interval.
-    if (elapsedMs >= REPORT_EVERY_MS / 2) {
-      const reading = readMeters(this.pool.meters);
-      this.#load = loadBetween(this.#reading, reading, elapsedMs);
-      this.#utilisation = this.pool.eventLoopUtilisation();
-      this.#reading = reading;
-      this.#readAtMs = now;
-    }
+    this.#reporter.take();
     this.#sendLoad();
   }
 
@@ -343,8 +306,7 @@ export class Supervisor {
     const report: LoadReport = {
       ready: this.#readiness().ready,
       draining: this.#draining,
-      ...this.#load,
-      eventLoopUtilisation: this.#utilisation,
+      ...this.#reporter.load,
       revision: this.#held.revision,
       workers: this.pool.listening,
     };

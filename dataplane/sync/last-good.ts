@@ -1,8 +1,8 @@
 /**
  * The last accepted snapshot on disk, for a start without a controller.
  *
- * One file, readable by its owner only, replaced as a whole (write, fsync, rename, fsync of the folder): a line of header with
- * a SHA-256 over the rest, then one JSON line a resource. Its modification time says when a controller last stood behind it.
+ * One file, readable by its owner only, replaced as a whole (write, fsync, rename, fsync of the folder): a line of header, one
+ * JSON line a resource, and a line with the SHA-256 of all before. Its modification time says when a controller last stood behind it.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, open, readFile, rename, stat, unlink, utimes } from 'node:fs/promises';
@@ -27,8 +27,8 @@ const header = z.strictObject({
   gateway: z.string(),
   revision: z.string().min(1),
   savedAtMs: z.number(),
-  sha256: z.string(),
 });
+const trailer = z.strictObject({ sha256: z.string() });
 const line = z.strictObject({
   id: z.string(),
   hash: z.string(),
@@ -51,9 +51,14 @@ export interface LastGoodOptions {
   readonly log: Log;
   /** ms since the epoch. */
   readonly now: () => number;
-  /** Changes within this time are written once. */
+  /** Changes within this time are written once; more of them where writing takes long (see WRITING_SHARE). */
   readonly debounceMs: number;
 }
+
+/** At most this share of the time goes into writing while changes keep coming. */
+const WRITING_SHARE = 0.05;
+/** Resources written at once: what else is to be done comes in between. */
+const CHUNK = 250;
 
 export class LastGood {
   readonly #options: LastGoodOptions;
@@ -62,6 +67,7 @@ export class LastGood {
   #writing: Promise<void> | null = null;
   #savedAtMs = 0;
   #failures = 0;
+  #lastWriteMs = 0;
 
   constructor(options: LastGoodOptions) {
     this.#options = options;
@@ -99,7 +105,8 @@ export class LastGood {
   /** Writes soon what `image` gives then. Never throws: a disk that is full does not stop the gateway. */
   schedule(image: () => HeldImage): void {
     this.#pending = image;
-    this.#timer ??= setTimeout(() => void this.flush(), this.#options.debounceMs).unref();
+    const waitMs = Math.max(this.#options.debounceMs, this.#lastWriteMs / WRITING_SHARE);
+    this.#timer ??= setTimeout(() => void this.flush(), waitMs).unref();
   }
 
   /** Writes now what is due. */
@@ -125,12 +132,13 @@ export class LastGood {
 
   async #write(image: HeldImage): Promise<void> {
     const temporary = `${this.file}.${process.pid}`;
+    const startedAt = performance.now();
     try {
       const savedAtMs = this.#options.now();
       await mkdir(this.#options.folder, { recursive: true, mode: 0o700 });
       const file = await open(temporary, 'w', 0o600);
       try {
-        await file.writeFile(serialise(image, this.#options.gateway, savedAtMs));
+        for (const chunk of serialise(image, this.#options.gateway, savedAtMs)) await file.writeFile(chunk);
         await file.sync();
       } finally {
         await file.close();
@@ -147,6 +155,7 @@ export class LastGood {
       this.#options.log.warn({ code: failure.code, error: messageOf(failure) }, 'the last good snapshot was not kept');
       await unlink(temporary).catch(() => {});
     }
+    this.#lastWriteMs = performance.now() - startedAt;
   }
 }
 
@@ -159,43 +168,59 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-function serialise(image: HeldImage, gateway: string, savedAtMs: number): string {
-  const lines: string[] = [];
-  for (const resource of image.resources) lines.push(lineOf(resource, false));
-  for (const resource of image.fallback) lines.push(lineOf(resource, true));
-  const rest = lines.join('\n');
+function* serialise(image: HeldImage, gateway: string, savedAtMs: number): Generator<string> {
+  const hash = createHash('sha256');
+  const hashed = (text: string): string => {
+    hash.update(text);
+    return text;
+  };
   const head: z.infer<typeof header> = {
     format: FORMAT,
     schemaVersion: SCHEMA_VERSION,
     gateway,
     revision: image.revision,
     savedAtMs,
-    sha256: createHash('sha256').update(rest).digest('hex'),
   };
-  return `${JSON.stringify(head)}\n${rest}`;
+  yield hashed(`${JSON.stringify(head)}\n`);
+  for (const [resources, fallback] of [
+    [image.resources, false],
+    [image.fallback, true],
+  ] as const) {
+    for (let i = 0; i < resources.length; i += CHUNK) {
+      yield hashed(
+        resources
+          .slice(i, i + CHUNK)
+          .map((resource) => lineOf(resource, fallback))
+          .join(''),
+      );
+    }
+  }
+  yield `${JSON.stringify({ sha256: hash.digest('hex') } satisfies z.infer<typeof trailer>)}\n`;
 }
 
 function lineOf({ id, hash, body }: ResourceBytes, fallback: boolean): string {
   const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8');
-  return JSON.stringify({ id, hash, body: text, ...(fallback ? { fallback } : {}) });
+  return `${JSON.stringify({ id, hash, body: text, ...(fallback ? { fallback } : {}) })}\n`;
 }
 
 /** Throws what is wrong with it. */
 function parse(bytes: Buffer, gateway: string): { image: HeldImage; savedAtMs: number } {
-  const end = bytes.indexOf('\n');
-  if (end < 0) throw corrupt('it has no header');
-  const head = header.safeParse(jsonOf(bytes.toString('utf8', 0, end)));
+  const lines = bytes.toString('utf8').split('\n');
+  const head = header.safeParse(jsonOf(lines[0]));
   if (!head.success) throw corrupt('its header is not one of this version');
-  const rest = bytes.subarray(end + 1);
-  if (createHash('sha256').update(rest).digest('hex') !== head.data.sha256)
+  const sum = trailer.safeParse(jsonOf(lines.at(-2)));
+  const end = bytes.lastIndexOf('\n', bytes.length - 2) + 1;
+  if (!sum.success || lines.at(-1) !== '') throw corrupt('it is cut');
+  if (createHash('sha256').update(bytes.subarray(0, end)).digest('hex') !== sum.data.sha256) {
     throw corrupt('its checksum does not match');
-  if (head.data.schemaVersion !== SCHEMA_VERSION)
+  }
+  if (head.data.schemaVersion !== SCHEMA_VERSION) {
     throw corrupt(`it has schema version ${head.data.schemaVersion}, not ${SCHEMA_VERSION}`);
+  }
   if (head.data.gateway !== gateway) throw corrupt(`it belongs to gateway ${head.data.gateway}`);
   const resources: ResourceBytes[] = [];
   const fallback: ResourceBytes[] = [];
-  for (const text of rest.toString('utf8').split('\n')) {
-    if (text === '') continue;
+  for (const text of lines.slice(1, -2)) {
     const { id, hash, body, fallback: old } = line.parse(jsonOf(text));
     const resource = { id, hash, body: Buffer.from(body, 'utf8') };
     if (hashBody(resource.body) !== hash) throw corrupt(`${id} does not match its hash`);
@@ -207,9 +232,9 @@ function parse(bytes: Buffer, gateway: string): { image: HeldImage; savedAtMs: n
   return { image: { revision: head.data.revision, resources, fallback }, savedAtMs: head.data.savedAtMs };
 }
 
-function jsonOf(text: string): unknown {
+function jsonOf(text: string | undefined): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text ?? '');
   } catch {
     return undefined;
   }
