@@ -33,7 +33,7 @@ export interface Downstream {
   writeInformational(status: number, headers: Headers): void;
   /** The final head. `length` as above; the transport chooses its framing. May be held back until the first body bytes of the same tick. */
   writeHead(status: number, headers: Headers, length: number): void;
-  /** False: stop until `onDrain` is called. */
+  /** False: stop until `onDrain` is called. Once the exchange is over, true: what is written is dropped. */
   write(chunk: Uint8Array, release: Release): boolean;
   end(trailers: Headers | null): void;
   /** Breaks the response so that the client can't take it for complete (RST, or a close before the end). */

@@ -456,6 +456,21 @@ describe('time-outs', () => {
     await eventually(() => gateway.upstream.stats.connections === 0);
     expect(gateway.upstream.stats).toMatchObject({ active: 0 });
   });
+
+  test('connecting counts towards the whole request', async () => {
+    const deaf = await deafPort();
+    running.push(deaf);
+    const gateway = await gatewayTo([], {
+      backend: { connectTimeoutMs: 60_000 },
+      forward: { requestTimeoutMs: 2_000 },
+    });
+    gateway.update([deaf.port]);
+    const client = await ask(gateway, '/');
+    await eventually(() => gateway.exchanges.length === 1);
+    gateway.advance(2_200);
+    expect(await client.until('\r\n\r\n')).toMatch(/504 .*x-code: request-timeout/s);
+    expect(gateway.upstream.stats).toMatchObject({ active: 0 });
+  });
 });
 
 describe('responses that are none', () => {

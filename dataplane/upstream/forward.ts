@@ -52,7 +52,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
   private pool: EndpointPool | null = null;
   private tried: EndpointPool[] | null = null;
   private connection: UpstreamConnection | null = null;
-  /** Only for the time in the queue; a connection has its own. */
+  /** Only for the time without a connection; one has its own. */
   private timer: Timer | null = null;
   /** When the whole exchange has to be over; 0: never. */
   private totalMs = 0;
@@ -104,6 +104,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
   }
 
   private request(pool: EndpointPool, fresh: boolean): void {
+    this.dropTimer();
     this.leave();
     this.pool = pool;
     this.wheel = pool.wheel;
@@ -112,9 +113,11 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     this.state = WAITING;
     switch (pool.request(this, fresh)) {
       case 'started':
+        // Connecting has its own time-out; that of the whole request may be sooner.
+        if (this.state === WAITING && this.totalMs > 0) this.wait(0);
         break;
       case 'queued':
-        this.waitInQueue(pool);
+        this.wait(pool.connectTimeoutMs);
         break;
       case 'gone':
         this.chooseOther(pool);
@@ -124,14 +127,14 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     }
   }
 
-  private waitInQueue(pool: EndpointPool): void {
-    const delayMs = soonest(pool.connectTimeoutMs, this.totalLeft(this.wheel.now()));
-    if (delayMs === 0) return;
-    this.timer = new Timer(this);
-    this.wheel.arm(this.timer, delayMs);
+  private wait(delayMs: number): void {
+    const soonestMs = soonest(delayMs, this.totalLeft(this.wheel.now()));
+    if (soonestMs === 0) return;
+    this.timer ??= new Timer(this);
+    this.wheel.arm(this.timer, soonestMs);
   }
 
-  /** Waited too long in the queue. */
+  /** Waited too long for a connection. */
   onTimeout(): void {
     const pool = this.pool as EndpointPool;
     pool.withdraw(this);
