@@ -122,7 +122,10 @@ test('status and objects are shown; a rejection is told on the object', async ()
   plane.load({ inFlight: 3 });
   const objects = async (): Promise<Shown[]> => (await json<{ objects: Shown[] }>(`${admin}/api/v1/objects`)).objects;
   let shown: Shown[] = [];
-  for (let i = 0; i < 100 && shown[1]?.reason !== ''; i++) shown = await objects();
+  for (let i = 0; i < 100 && shown[1]?.reason !== ''; i++) {
+    await quiet();
+    shown = await objects();
+  }
   expect(shown.map(({ name, reason }) => [name, reason])).toEqual([
     ['a', 'Rejected'],
     ['b', ''],

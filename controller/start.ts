@@ -17,7 +17,7 @@ import { Fleet } from './push/fleet.ts';
 import { Peers } from './push/peer.ts';
 import { Publisher, type PublisherEvent } from './push/publish.ts';
 import { PushServer } from './push/server.ts';
-import type { Session } from './push/session.ts';
+import { DEFAULT_SESSION_TIMES, type Session } from './push/session.ts';
 import { StatusBoard } from './status/board.ts';
 import { summarise } from './status/programmed.ts';
 import { Store } from './store/store.ts';
@@ -43,6 +43,10 @@ export interface RunningController {
 const WATCHED: readonly ObjectKind[] = [...KIND_NAMES, 'Service', 'EndpointSlice', 'Secret'];
 /** Data planes that fall silent are noticed this fast. */
 const FLEET_CHECK_MS = 1_000;
+/** A data plane that connects says in several messages what it holds and what of it it rejects: one view, not three. */
+const FLEET_GATHER_MS = 20;
+/** A controller that has just started does not know yet which data planes there are: they look for a replica for up to 5 s. */
+const WARM_UP_MS = 5_000;
 
 /** Throws ControllerError; what was started by then is stopped again. */
 export async function startController({
@@ -84,7 +88,9 @@ async function assemble(
     gateway: config.gateway,
     gatewayNamespace: inCluster ? config.namespace : undefined,
   });
-  const publisher = new Publisher({ clock });
+  // With files nothing is ever newer elsewhere: a folder that changed while nobody ran is served at once.
+  const times = inCluster ? DEFAULT_SESSION_TIMES : { ...DEFAULT_SESSION_TIMES, unknownRevisionMs: 0 };
+  const publisher = new Publisher({ clock, times });
   const { history } = publisher;
   const board = new StatusBoard((id) => history.resources.get(id)?.hash);
   let cluster: ClusterParts | null = null;
@@ -130,7 +136,7 @@ async function assemble(
     metrics.session(event);
     tellDataPlane(log, session, event);
   });
-  stops.push(followFleet(fleet, publisher, board, clock));
+  stops.push(followFleet(fleet, publisher, board, clock, inCluster ? WARM_UP_MS : 0));
 
   const certificates = config.tls === null ? null : await WatchedCertificates.open(config.tls, log);
   stops.push(() => certificates?.close());
@@ -232,13 +238,22 @@ async function fileSource(config: Config): Promise<Source> {
 }
 
 /** Keeps the board told of the fleet: on every change, and of what only time changes. */
-function followFleet(fleet: Fleet, publisher: Publisher, board: StatusBoard, clock: Clock): () => void {
+function followFleet(
+  fleet: Fleet,
+  publisher: Publisher,
+  board: StatusBoard,
+  clock: Clock,
+  warmUpMs: number,
+): () => void {
   let due = false;
-  const look = (): void => board.fleetChanged(summarise(fleet.members(), publisher.history));
+  const completeAtMs = clock.now() + warmUpMs;
+  const look = (): void => {
+    board.fleetChanged(summarise(fleet.members(), publisher.history, clock.now() >= completeAtMs));
+  };
   fleet.onChange(() => {
     if (due) return;
     due = true;
-    queueMicrotask(() => {
+    clock.after(FLEET_GATHER_MS, () => {
       due = false;
       look();
     });

@@ -36,6 +36,15 @@ export interface OwnState {
   readonly compileMs: number;
 }
 
+/** What one replica knows of one data plane. */
+interface Sighting {
+  readonly plane: DataPlane;
+  readonly replica: string;
+  readonly lastSeenMs: number;
+  /** When it appeared at that replica. */
+  readonly joinedAtMs: number;
+}
+
 interface Peer {
   readonly report: PeerReport;
   readonly source: object;
@@ -55,12 +64,18 @@ export class Fleet {
   readonly replica: string;
   readonly #options: FleetOptions;
   readonly #peers = new Map<string, Peer>();
+  /** Data planes that were ready when their stream ended: they serve on with what they have, and are on their way to some replica. */
+  readonly #departed = new Map<string, Sighting>();
   readonly #listeners = new Set<() => void>();
 
   constructor(options: FleetOptions) {
     this.replica = options.replica;
     this.#options = options;
-    options.publisher.onEvent((_session, event) => {
+    options.publisher.onEvent((session, event) => {
+      if (event.type === 'load') this.#departed.delete(session.node);
+      if (event.type === 'disconnected' && session.ready) {
+        this.#departed.set(session.node, this.#sighting(session));
+      }
       if (event.type === 'sent' || (event.type === 'load' && !event.readyChanged)) return;
       this.#changed();
     });
@@ -91,34 +106,23 @@ export class Fleet {
     return {
       replica,
       revision: publisher.history.revision,
-      dataPlanes: this.#liveSessions().map(dataPlaneOf),
+      dataPlanes: this.#here().map(({ plane }) => plane),
       ...own(),
     };
   }
 
   /** Every data plane once, by node. One that two replicas name is where it appeared last. */
   members(): FleetMember[] {
-    const found = new Map<string, { member: FleetMember; joinedAtMs: number }>();
-    const add = (member: FleetMember, joinedAtMs: number): void => {
-      const before = found.get(member.node);
-      if (before === undefined || before.joinedAtMs < joinedAtMs) found.set(member.node, { member, joinedAtMs });
-    };
-    for (const session of this.#liveSessions()) {
-      const plane = dataPlaneOf(session);
-      add(
-        { ...plane, replica: this.replica, lastSeenMs: session.loadAtMs, ready: isReady(plane) },
-        session.connectedAtMs,
-      );
-    }
+    const sightings = this.#here();
     for (const { report, atMs, joinedAtMs } of this.#livePeers()) {
       for (const plane of report.dataPlanes) {
-        add(
-          { ...plane, replica: report.replica, lastSeenMs: atMs, ready: isReady(plane) },
-          joinedAtMs.get(plane.node) ?? 0,
-        );
+        const joined = joinedAtMs.get(plane.node) ?? 0;
+        sightings.push({ plane, replica: report.replica, lastSeenMs: atMs, joinedAtMs: joined });
       }
     }
-    return [...found.values()].map(({ member }) => member).sort((a, b) => (a.node < b.node ? -1 : 1));
+    return onceEach(sightings)
+      .map(({ plane, replica, lastSeenMs }) => ({ ...plane, replica, lastSeenMs, ready: isReady(plane) }))
+      .sort((a, b) => (a.node < b.node ? -1 : 1));
   }
 
   /** This replica and its live peers, by name. */
@@ -134,14 +138,45 @@ export class Fleet {
     return [...this.#peers.values()];
   }
 
-  #liveSessions(): Session[] {
+  /** What is, or a moment ago was, connected to this replica. */
+  #here(): Sighting[] {
     const oldest = this.#options.clock.now() - FLEET_EXPIRY_MS;
-    return [...this.#options.publisher.sessions()].filter((session) => session.loadAtMs >= oldest);
+    for (const [node, { lastSeenMs }] of this.#departed) if (lastSeenMs < oldest) this.#departed.delete(node);
+    const live = [...this.#options.publisher.sessions()].filter((session) => session.loadAtMs >= oldest);
+    return onceEach([...this.#departed.values(), ...live.map((session) => this.#sighting(session))]);
+  }
+
+  #sighting(session: Session): Sighting {
+    return {
+      plane: dataPlaneOf(session),
+      replica: this.replica,
+      lastSeenMs: session.loadAtMs,
+      joinedAtMs: session.connectedAtMs,
+    };
   }
 
   #changed(): void {
     for (const listener of this.#listeners) listener();
   }
+}
+
+/**
+ * The latest sighting of each data plane. A stream that has just been opened has brought no load report yet: what was reported
+ * before holds until then, or every reconnection would look as if the data plane had not been ready for a second.
+ */
+function onceEach(sightings: readonly Sighting[]): Sighting[] {
+  const found = new Map<string, Sighting>();
+  for (const sighting of sightings) {
+    const other = found.get(sighting.plane.node);
+    if (other === undefined) {
+      found.set(sighting.plane.node, sighting);
+      continue;
+    }
+    const [older, newer] = other.joinedAtMs <= sighting.joinedAtMs ? [other, sighting] : [sighting, other];
+    const load = newer.plane.load ?? older.plane.load;
+    found.set(newer.plane.node, { ...newer, plane: { ...newer.plane, load } });
+  }
+  return [...found.values()];
 }
 
 function dataPlaneOf(session: Session): DataPlane {

@@ -205,3 +205,51 @@ test('what is not confirmed expires; a slower second stream does not turn back t
   expect(fleet.members()[0]?.revision).toBe('later');
   expect(fleet.report({ ...report('x'), replica: 'me' }, first)).toBe(false);
 });
+
+test('a ready data plane that lost its stream counts for a while with what it holds; one that drained does not', () => {
+  const clock = new TestClock();
+  const publisher = new Publisher({ clock });
+  const fleet = new Fleet({ replica: 'me', publisher, clock, own: () => ({ leader: true, objects: 0, compileMs: 0 }) });
+  const compiler = new TestCompiler();
+  publisher.publish(compiler.step({ a: '1' }));
+  const connectHere = (node: string) =>
+    publisher.connect(
+      { node, zone: '', schemaVersion: 1, revision: '', programVersion: '', gateway: 'tidegate', held: [] },
+      () => {},
+      () => {},
+    );
+  const idle = {
+    inFlight: 0,
+    requestsTotal: 0,
+    requestsPerSecond: 0,
+    eventLoopUtilisation: 0,
+    p99Ms: 0,
+    revision: '',
+    workers: 1,
+  };
+  const held = publisher.history.revision;
+  const [alpha, beta] = ['alpha', 'beta'].map((node) => {
+    const session = connectHere(node);
+    session.onVerdict({ revision: held, accepted: true, rejected: [], message: '' });
+    session.onLoad({ ready: true, draining: false, ...idle });
+    return session;
+  });
+  if (alpha === undefined || beta === undefined) throw new Error('no sessions');
+  beta.onLoad({ ready: false, draining: true, ...idle });
+  publisher.disconnect(alpha);
+  publisher.disconnect(beta);
+  publisher.publish(compiler.step({ a: '2' }));
+  const view = () => fleet.members().map(({ node, revision, ready }) => [node, revision, ready]);
+  expect(view()).toEqual([['alpha', held, true]]);
+  expect(fleet.ownReport().dataPlanes.map(({ node }) => node)).toEqual(['alpha']);
+  // It comes back: the new stream is what counts, and it is as ready as it was until it says otherwise.
+  const back = connectHere('alpha');
+  expect(view()).toEqual([['alpha', '', true]]);
+  expect(fleet.ownReport().dataPlanes).toHaveLength(1);
+  back.onLoad({ ready: false, draining: false, ...idle });
+  expect(view()).toEqual([['alpha', '', false]]);
+  back.onLoad({ ready: true, draining: false, ...idle });
+  publisher.disconnect(back);
+  clock.advance(FLEET_EXPIRY_MS + 1);
+  expect(view()).toEqual([]);
+});

@@ -128,6 +128,28 @@ test('a data plane that holds the current revision is sent nothing and counts as
   expect(session.sequence).toBe(history.sequence);
 });
 
+test('what it holds may be newer than what this replica knows: it is waited for, not set back', () => {
+  const { sent, connect, publish, history, compiler, clock } = setUp();
+  publish(connect(), { a: '1' });
+  sent.length = 0;
+  const ahead = compiler.step({ b: '1' });
+  const session = connect({ revision: ahead.revision, held: [...compiler.held()].map(([id, hash]) => ({ id, hash })) });
+  session.pump();
+  clock.advance(DEFAULT_SESSION_TIMES.unknownRevisionMs - 1);
+  expect(sent).toHaveLength(0);
+  history.append(ahead);
+  session.pump();
+  expect(session.sequence).toBe(history.sequence);
+  clock.advance(DEFAULT_SESSION_TIMES.unknownRevisionMs);
+  expect(sent).toHaveLength(0);
+  // What never becomes known is taken back after all.
+  const lost = connect({ revision: 'never-heard-of', held: [{ id: 'rule/x', hash: 'y' }] });
+  lost.pump();
+  expect(sent).toHaveLength(0);
+  clock.advance(DEFAULT_SESSION_TIMES.unknownRevisionMs);
+  expect(sent).toHaveLength(1);
+});
+
 test('no verdict in time: sent again, the newest state from the same base', () => {
   const { sent, connect, publish, clock, history, events } = setUp();
   const session = connect();
@@ -166,6 +188,7 @@ test('a delta that does not fit is followed by everything at once, then with bac
   });
   const session = connect();
   publish(session, { a: '1' });
+  clock.advance(DEFAULT_SESSION_TIMES.unknownRevisionMs);
   expect(sent[0]).toMatchObject({ baseRevision: 'unheard-of', removed: ['rule/x'] });
   session.onVerdict(accept(history.revision, { accepted: false, message: 'holds something else' }));
   expect(session.message).toBe('holds something else');

@@ -13,9 +13,19 @@ export interface SessionTimes {
   /** Bounds of the wait after a refused delta. */
   readonly retryBaseMs: number;
   readonly retryMaxMs: number;
+  /**
+   * A data plane that comes from another replica may hold something newer than what this one has been told so far: this long it
+   * is waited for. Until then the data plane serves what it has; without, it would be set back for a moment.
+   */
+  readonly unknownRevisionMs: number;
 }
 
-export const DEFAULT_SESSION_TIMES: SessionTimes = { verdictTimeoutMs: 10_000, retryBaseMs: 500, retryMaxMs: 30_000 };
+export const DEFAULT_SESSION_TIMES: SessionTimes = {
+  verdictTimeoutMs: 10_000,
+  retryBaseMs: 500,
+  retryMaxMs: 30_000,
+  unknownRevisionMs: 250,
+};
 
 export type SessionEvent =
   | { readonly type: 'sent'; readonly full: boolean; readonly resent: boolean; readonly bytes: number }
@@ -67,6 +77,8 @@ export class Session {
   #failures = 0;
   #fullNext = false;
   #cancelTimer: (() => void) | null = null;
+  #waited = false;
+  #cancelWait: (() => void) | null = null;
   /** When the waiting retry runs (ms of the clock), null when none waits. */
   #retryAtMs: number | null = null;
   #refusedSequence = 0;
@@ -127,7 +139,7 @@ export class Session {
 
   /** Sends what is missing unless something is in flight. A retry that waits is brought forward by news, but not to at once. */
   pump(): void {
-    if (this.#closed || this.#inFlight !== null) return;
+    if (this.#closed || this.#inFlight !== null || this.#waitsForHistory()) return;
     if (this.#retryAtMs === null) this.#send(false);
     else if (this.#refusedSequence !== this.#deps.history.sequence) this.#retryIn(this.#deps.times.retryBaseMs);
   }
@@ -157,7 +169,24 @@ export class Session {
     this.#closed = true;
     this.#cancelTimer?.();
     this.#cancelTimer = null;
+    this.#cancelWait?.();
     this.#inFlight = null;
+  }
+
+  /** Whether what it holds may become known here in a moment. */
+  #waitsForHistory(): boolean {
+    const { history, clock, times } = this.#deps;
+    if (this.#waited || this.#holding.kind !== 'told') return false;
+    if (times.unknownRevisionMs > 0 && history.sequenceOf(this.#holding.revision) === undefined) {
+      this.#cancelWait ??= clock.after(times.unknownRevisionMs, () => {
+        this.#waited = true;
+        this.pump();
+      });
+      return true;
+    }
+    this.#waited = true;
+    this.#cancelWait?.();
+    return false;
   }
 
   #send(resent: boolean): void {

@@ -22,8 +22,11 @@ export interface FleetSummary {
   readonly refusal: string;
 }
 
-/** `members` by name, as Fleet has them: the summary is the same on every replica. */
-export function summarise(members: readonly FleetMember[], history: History): FleetSummary {
+/**
+ * `members` by name, as Fleet has them: the summary is the same on every replica. `complete`: false while data planes may be
+ * ready that no replica has told of yet, so that nothing can be said of all of them.
+ */
+export function summarise(members: readonly FleetMember[], history: History, complete = true): FleetSummary {
   let ready = 0;
   let sequence = Number.POSITIVE_INFINITY;
   let refusal = '';
@@ -42,7 +45,7 @@ export function summarise(members: readonly FleetMember[], history: History): Fl
       if (!hashes.has(hash)) hashes.set(hash, message);
     }
   }
-  return { ready, sequence: ready === 0 ? -1 : sequence, rejected, refusal };
+  return { ready, sequence: ready === 0 || !complete ? -1 : sequence, rejected, refusal };
 }
 
 export interface Programmed {

@@ -1,6 +1,6 @@
 /** etcd and kube-apiserver alone, on loopback: enough to test a controller against, started in a few seconds, without root. */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { buildPrograms } from '../cluster/build.ts';
@@ -14,9 +14,12 @@ export class ControlPlane {
   readonly folder: string;
   readonly server: string;
   readonly kubeconfig: string;
+  /** The same through a relay that `cutOff` cuts. */
+  readonly relayedKubeconfig: string;
   readonly identities: Identities;
   readonly #bin: string;
   readonly #daemons: Daemon[] = [];
+  #relay: Relay | null = null;
   #etcd = '';
   #apiArguments: readonly string[] = [];
 
@@ -26,6 +29,7 @@ export class ControlPlane {
     this.identities = identities;
     this.#bin = bin;
     this.kubeconfig = path.join(folder, 'kubeconfig');
+    this.relayedKubeconfig = path.join(folder, 'kubeconfig-relayed');
   }
 
   static async start(): Promise<ControlPlane> {
@@ -37,6 +41,9 @@ export class ControlPlane {
     const plane = new ControlPlane(folder, `https://127.0.0.1:${apiPort}`, identities, bin);
     const admin = { cert: path.join(folder, 'pki/admin.crt'), key: path.join(folder, 'pki/admin.key') };
     writeKubeconfig(plane.kubeconfig, plane.server, identities.authority.cert, admin);
+    plane.#relay = new Relay(apiPort ?? 0);
+    const relayed = `https://127.0.0.1:${await plane.#relay.listen()}`;
+    writeKubeconfig(plane.relayedKubeconfig, relayed, identities.authority.cert, admin);
     const client = `http://127.0.0.1:${etcdPort}`;
     const peer = `http://127.0.0.1:${peerPort}`;
     plane.#daemon('etcd', [
@@ -86,6 +93,16 @@ export class ControlPlane {
     return JSON.parse(await this.kubectl(['get', ...args, '-o', 'json'])) as T;
   }
 
+  /** Whoever uses the relayed kubeconfig has no API server while `work` runs. */
+  async cutOff(work: () => Promise<void>): Promise<void> {
+    this.#relay?.cut();
+    try {
+      await work();
+    } finally {
+      this.#relay?.mend();
+    }
+  }
+
   /** Forgets the history of all objects and starts the API server anew: whoever watched from before has to list. */
   async compactAndRestart(): Promise<void> {
     const call = async <T>(method: string, body: object): Promise<T> => {
@@ -113,6 +130,7 @@ export class ControlPlane {
   }
 
   async stop(): Promise<void> {
+    this.#relay?.close();
     for (const daemon of this.#daemons.reverse()) await stopDaemon(daemon, 5_000);
     rmSync(this.folder, { recursive: true, force: true });
   }
@@ -128,6 +146,59 @@ export class ControlPlane {
   #daemon(name: string, args: readonly string[]): void {
     const log = path.join(this.folder, 'logs', `${name}.log`);
     this.#daemons.push(startDaemon(name, [path.join(this.#bin, name), ...args], log));
+  }
+}
+
+/** Copies bytes between a port of its own and the API server's. */
+class Relay {
+  readonly #target: number;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  #cut = false;
+
+  constructor(target: number) {
+    this.#target = target;
+    this.#server = createServer((socket) => this.#accept(socket));
+  }
+
+  async listen(): Promise<number> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+    const address = this.#server.address();
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  }
+
+  cut(): void {
+    this.#cut = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  mend(): void {
+    this.#cut = false;
+  }
+
+  close(): void {
+    this.cut();
+    this.#server.close();
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#cut) {
+      socket.destroy();
+      return;
+    }
+    const onward = connect(this.#target, '127.0.0.1');
+    for (const [end, other] of [
+      [socket, onward],
+      [onward, socket],
+    ] as const) {
+      this.#sockets.add(end);
+      end.on('error', () => {});
+      end.on('close', () => {
+        this.#sockets.delete(end);
+        other.destroy();
+      });
+      end.pipe(other);
+    }
   }
 }
 

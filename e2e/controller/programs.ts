@@ -77,7 +77,7 @@ export async function startControllerProcess(options: ControllerOptions): Promis
   const daemon = node(plane, replica, 'controller/main.ts', {
     POD_NAMESPACE: NAMESPACE,
     TIDEGATE_REPLICA: replica,
-    TIDEGATE_KUBECONFIG: plane.kubeconfig,
+    TIDEGATE_KUBECONFIG: plane.relayedKubeconfig,
     TIDEGATE_LISTEN: `127.0.0.1:${pushPort}`,
     TIDEGATE_ADMIN_PORT: String(adminPort),
     TIDEGATE_TLS_CERT: certificates.controller.cert,
