@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync } from 'node:fs';
 import http from 'node:http';
 import http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
@@ -223,7 +223,7 @@ test('an access log that can not be opened ends it with a word about which', asy
   expect(dataplane.errors).toContain('/nowhere/access.log');
 });
 
-test('the access log goes to a file where one is named', async () => {
+test('the access log goes to a file where one is named, and to a new one after SIGHUP', async () => {
   const file = path.join(scene.folder(), 'access.log');
   const controller = await scene.controller();
   const dataplane = scene.dataplane(controller.address, {
@@ -232,12 +232,20 @@ test('the access log goes to a file where one is named', async () => {
   });
   await publish(await controller.streams.next(), new TestSnapshot([ruleFixture('s/a/r')]));
   const { http: port } = await dataplane.ready();
-  for (let i = 0; i < 20; i++) await get(port, `/x?i=${i}`);
+  const queries = (name: string): string[] =>
+    readFileSync(name, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { query: string }).query)
+      .sort();
+  const wanted = (from: number): string[] => Array.from({ length: 10 }, (_, i) => `i=${from + i}`);
+  for (let i = 10; i < 20; i++) await get(port, `/x?i=${i}`);
+  await expect.poll(() => queries(file)).toEqual(wanted(10));
+  renameSync(file, `${file}.1`);
+  dataplane.kill('SIGHUP');
+  await expect.poll(() => existsSync(file)).toBe(true);
+  for (let i = 20; i < 30; i++) await get(port, `/x?i=${i}`);
   dataplane.kill('SIGTERM');
   await dataplane.exited;
-  const lines = readFileSync(file, 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as { query: string });
-  expect(lines.map(({ query }) => query).sort()).toEqual(Array.from({ length: 20 }, (_, i) => `i=${i}`).sort());
+  expect([queries(`${file}.1`), queries(file)]).toEqual([wanted(10), wanted(20)]);
 });

@@ -228,6 +228,7 @@ const CHANNEL_OPTIONS = {
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 5_000,
   'grpc.keepalive_permit_without_calls': 1,
+  'grpc.enable_channelz': 0,
   // One channel an attempt: nothing of a former one is shared.
   'grpc.use_local_subchannel_pool': 1,
   // A name with several addresses: any of them, so that a fleet spreads over the replicas.
