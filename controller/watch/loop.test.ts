@@ -85,3 +85,25 @@ test('a batch that throws is told and does not stop the loop', async () => {
   expect(failures).toEqual([new Error('broken')]);
   expect(seen).toEqual([[], ['a']]);
 });
+
+test('while the first batch fails nobody is served, and the next change brings all of it again', async () => {
+  const batches: Batch[] = [];
+  const failures: unknown[] = [];
+  const loop = new Loop({
+    run: async (batch) => {
+      batches.push(batch);
+      if (batches.length === 1) throw new Error('a bug');
+    },
+    refused: () => {},
+    failed: (error) => failures.push(error),
+  });
+  loop.apply([event('a')]);
+  loop.synced();
+  await loop.idle();
+  expect(failures).toHaveLength(1);
+  expect(loop.ready).toBe(false);
+  loop.apply([event('b')]);
+  await loop.idle();
+  expect(batches.map(names)).toEqual([['a'], ['a', 'b']]);
+  expect(loop.ready).toBe(true);
+});

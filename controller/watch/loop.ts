@@ -69,10 +69,15 @@ export class Loop implements SourceSink {
         this.#origins = [];
         try {
           await this.#handlers.run(batch);
+          this.#started = true;
         } catch (error) {
           this.#handlers.failed(error);
+          if (this.#started) continue;
+          // Nothing was compiled yet: serving now would empty every data plane. All of it is tried again with the next change.
+          this.#events = [...batch.events, ...this.#events];
+          this.#origins = [...batch.origins, ...this.#origins];
+          return;
         }
-        this.#started = true;
       }
     } finally {
       this.#running = null;
