@@ -528,6 +528,26 @@ describe.each<ReadMode>(['onread', 'data'])('reads through %s', (readMode) => {
       expect(gateway.finished[0]).toMatchObject({ status: 499, code: 'client-closed' });
     });
 
+    test('whoever reads the body hears that it broke, and then that the client is gone', async () => {
+      const heard: string[] = [];
+      const gateway = await proxy([], {
+        handler: ({ downstream }) => {
+          downstream.onClose = () => heard.push('close');
+          downstream.readBody({
+            onData: (chunk) => heard.push(Buffer.from(chunk).toString()) > 0,
+            onEnd: () => heard.push('end'),
+            onAbort: (reason) => heard.push(reason),
+          });
+        },
+      });
+      const client = await gateway.client();
+      client.send('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 50\r\n\r\nabc');
+      await eventually(() => heard.length === 1);
+      client.socket.resetAndDestroy();
+      await eventually(() => heard.length === 3);
+      expect(heard).toEqual(['abc', 'client-closed', 'close']);
+    });
+
     test('the client goes away in the middle of the response', async () => {
       const upstream = await backend();
       const gateway = await proxy([upstream]);

@@ -214,6 +214,23 @@ describe('pool', () => {
     await eventually(() => heads() === 2);
   });
 
+  test('a second response is never taken for the answer to the request that waits', async () => {
+    const upstream = await backend((peer) => {
+      const stolen = OK.replace('ok', 'no');
+      peer.socket.once('data', () => peer.send(upstream.connections.length === 1 ? OK + stolen : OK));
+    });
+    const waiting: (() => void)[] = [];
+    const gateway = await gatewayTo([upstream], {
+      pool: { maxConnections: 1 },
+      handler: (_exchange, go) => waiting.push(go),
+    });
+    const clients = [await ask(gateway, '/0'), await ask(gateway, '/1')];
+    await eventually(() => waiting.length === 2);
+    for (const go of waiting) go();
+    for (const client of clients) expect(await client.until(/(ok|no)$/)).toMatch(/ok$/);
+    expect(upstream.connections).toHaveLength(2);
+  });
+
   test.each([
     ['Connection: close', 'HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok'],
     ['HTTP/1.0', 'HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok'],
