@@ -12,10 +12,12 @@ import type { Log } from '../log.ts';
 /** Bytes that may wait for one target. */
 const MAX_WAITING = 64 * 1024 * 1024;
 
+/** Whole lines of the access log. `done` once their bytes are no longer needed, late or never where the target takes nothing. */
+export type WriteLines = (lines: Uint8Array, done: () => void) => void;
+
 export interface Output {
   readonly log: Log;
-  /** Whole lines of the access log. */
-  readonly writeLines: (lines: Uint8Array) => void;
+  readonly writeLines: WriteLines;
   /** Pieces that were dropped because their target took nothing. */
   readonly dropped: () => number;
   /** Opens the access log file anew, for rotation. */
@@ -27,8 +29,38 @@ export interface Output {
 /** Throws DataplaneError DP_LOG when the access log file can't be opened. */
 export function createOutput(level: Config['logLevel'], accessLog: AccessLogTarget): Output {
   let dropped = 0;
-  const open = (dest: number | string): sonic.SonicBoom => {
-    const stream = new sonic.SonicBoom({
+  const open = (dest: number | string): Target => new Target(dest, () => dropped++);
+  const stdout = open(1);
+  if (accessLog.kind === 'file') tryFile(accessLog.path);
+  const lines = accessLog.kind === 'file' ? open(accessLog.path) : stdout;
+  const log = pino(
+    { level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` },
+    { write: (text: string) => stdout.write(Buffer.from(text), null) },
+  );
+  return {
+    log,
+    writeLines: (bytes, done) => lines.write(bytes, done),
+    dropped: () => dropped,
+    reopen: () => {
+      if (lines !== stdout) lines.reopen();
+    },
+    end: () => {
+      for (const target of new Set([lines, stdout])) target.end();
+    },
+  };
+}
+
+/** A stream of bytes, and who waits for which of them to be written. */
+class Target {
+  readonly #stream: sonic.SonicBoom;
+  readonly #onDrop: () => void;
+  /** In the order of writing. */
+  readonly #waiting: { left: number; readonly done: (() => void) | null }[] = [];
+  #wasDropped = false;
+
+  constructor(dest: number | string, onDrop: () => void) {
+    this.#onDrop = onDrop;
+    this.#stream = new sonic.SonicBoom({
       dest: dest as string,
       sync: false,
       append: true,
@@ -36,43 +68,50 @@ export function createOutput(level: Config['logLevel'], accessLog: AccessLogTarg
       maxLength: MAX_WAITING,
       contentMode: 'buffer',
     });
-    stream.on('drop', () => dropped++);
+    this.#stream.on('drop', () => {
+      this.#wasDropped = true;
+    });
     // A reader that went away (EPIPE) or a full disk: the gateway goes on without.
-    stream.on('error', () => dropped++);
-    return stream;
-  };
-  const put = (stream: sonic.SonicBoom, bytes: Uint8Array): void => {
+    this.#stream.on('error', () => onDrop());
+    this.#stream.on('write', (bytes: number) => this.#written(bytes));
+  }
+
+  write(bytes: Uint8Array, done: (() => void) | null): void {
+    this.#wasDropped = false;
     try {
       // In this mode it takes buffers, whatever its types say.
-      (stream as unknown as { write(bytes: Uint8Array): boolean }).write(bytes);
+      (this.#stream as unknown as { write(bytes: Uint8Array): boolean }).write(bytes);
     } catch {
-      dropped++;
+      this.#wasDropped = true;
     }
-  };
-  const stdout = open(1);
-  if (accessLog.kind === 'file') tryFile(accessLog.path);
-  const lines = accessLog.kind === 'file' ? open(accessLog.path) : stdout;
-  const log = pino(
-    { level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` },
-    { write: (text: string) => put(stdout, Buffer.from(text)) },
-  );
-  return {
-    log,
-    writeLines: (bytes) => put(lines, bytes),
-    dropped: () => dropped,
-    reopen: () => {
-      if (lines !== stdout) lines.reopen();
-    },
-    end: () => {
-      for (const stream of new Set([lines, stdout])) {
-        try {
-          stream.flushSync();
-        } catch {
-          // Not open yet, or its reader is gone: there is nobody left to tell.
-        }
-      }
-    },
-  };
+    if (this.#wasDropped) {
+      this.#onDrop();
+      done?.();
+    } else this.#waiting.push({ left: bytes.byteLength, done });
+  }
+
+  reopen(): void {
+    this.#stream.reopen();
+  }
+
+  end(): void {
+    try {
+      this.#stream.flushSync();
+    } catch {
+      // Not open yet, or its reader is gone: there is nobody left to tell.
+    }
+  }
+
+  #written(bytes: number): void {
+    let left = bytes;
+    for (let first = this.#waiting[0]; first !== undefined && left >= first.left; first = this.#waiting[0]) {
+      left -= first.left;
+      this.#waiting.shift();
+      first.done?.();
+    }
+    const first = this.#waiting[0];
+    if (first !== undefined) first.left -= left;
+  }
 }
 
 const FILE_MODE = 0o640;

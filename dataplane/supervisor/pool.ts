@@ -10,6 +10,7 @@ import type { Change } from '../sync/held.ts';
 import { METER_BYTES } from '../telemetry/meter.ts';
 import { addSeries, type SeriesImage } from '../telemetry/series.ts';
 import { type Bound, packChange, type WorkerGauges, type WorkerSetup, type WorkerVerdict } from '../worker/messages.ts';
+import type { WriteLines } from './output.ts';
 import { Turns } from './turns.ts';
 import { type Utilisation, WorkerThread } from './worker-thread.ts';
 
@@ -18,7 +19,7 @@ export interface PoolOptions {
   readonly setup: Omit<WorkerSetup, 'index' | 'meter'>;
   readonly ports: Bound;
   readonly log: Log;
-  readonly onLines: (lines: Uint8Array) => void;
+  readonly onLines: WriteLines;
   /** Something about `listening` changed. */
   readonly onChange: () => void;
   /** What a worker started later must apply before it serves. */

@@ -13,6 +13,7 @@ import { type CompleteDelta, type HeldImage, HeldSnapshot, replayOf } from '../s
 import { LastGood } from '../sync/last-good.ts';
 import { VERSION } from '../version.ts';
 import { LoadReporter, type ReportedLoad } from './load-reporter.ts';
+import type { WriteLines } from './output.ts';
 import { WorkerPool } from './pool.ts';
 import type { Origin, SupervisorState } from './state.ts';
 
@@ -23,7 +24,7 @@ const LAST_GOOD_DEBOUNCE_MS = 500;
 export interface SupervisorDeps {
   readonly config: Config;
   readonly log: Log;
-  readonly onLines: (lines: Uint8Array) => void;
+  readonly onLines: WriteLines;
   /** Once, when the ports are open. */
   readonly onServing: () => void;
   /** A port can't be opened: nothing can be served. */

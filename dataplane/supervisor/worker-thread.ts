@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { DataplaneError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { BATCH_BYTES } from '../telemetry/line-batch.ts';
 import type {
   Bound,
   FromWorker,
@@ -11,6 +12,7 @@ import type {
   WorkerSetup,
   WorkerVerdict,
 } from '../worker/messages.ts';
+import type { WriteLines } from './output.ts';
 
 type Question = ToWorker extends infer Message
   ? Message extends { readonly sequence: number }
@@ -27,7 +29,7 @@ interface Waiting {
 export interface WorkerThreadOptions {
   readonly setup: WorkerSetup;
   readonly log: Log;
-  readonly onLines: (lines: Uint8Array) => void;
+  readonly onLines: WriteLines;
   /** Once, when the thread has ended, for whatever reason. */
   readonly onExit: (error: DataplaneError) => void;
 }
@@ -49,7 +51,7 @@ export class WorkerThread {
     this.#worker.on('message', (message: FromWorker) => {
       switch (message.type) {
         case 'lines':
-          onLines(message.lines);
+          onLines(message.lines, () => this.#giveBack(message.lines.buffer));
           break;
         case 'log':
           log[message.level]({ worker: setup.index, ...message.fields }, message.message);
@@ -113,6 +115,12 @@ export class WorkerThread {
 
   async terminate(): Promise<void> {
     await this.#worker.terminate();
+  }
+
+  /** A worker that makes many lines goes through its buffers faster than the collector of this thread looks for them. */
+  #giveBack(buffer: ArrayBuffer): void {
+    if (this.#ended || buffer.byteLength < BATCH_BYTES) return;
+    this.#worker.postMessage({ type: 'spare', buffer } satisfies ToWorker, [buffer]);
   }
 
   /** `timeoutMs` 0: for ever. */

@@ -132,4 +132,13 @@ test('lines are handed over when enough came together, or after a moment, and no
   batch.add('b\n');
   batch.flush();
   expect(pieces.slice(2)).toEqual(['a\n', 'much longer than ten\n', 'b\n']);
+  // A buffer given back is used again; one of another size is not.
+  const spare = new ArrayBuffer(10);
+  batch.giveBack(new ArrayBuffer(9));
+  batch.giveBack(spare);
+  batch.flush();
+  for (const line of ['cccc\n', 'dddd\n']) batch.add(line);
+  expect(Buffer.from(spare).toString()).not.toContain('c');
+  batch.add('eeee\n');
+  expect(Buffer.from(spare).toString()).toContain('eeee');
 });

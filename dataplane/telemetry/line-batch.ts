@@ -22,6 +22,7 @@ export interface LineBatchOptions {
 export class LineBatch {
   readonly #options: LineBatchOptions;
   #buffer: Buffer<ArrayBuffer> | null = null;
+  #spare: Buffer<ArrayBuffer> | null = null;
   #used = 0;
   #timer: NodeJS.Timeout | null = null;
 
@@ -39,10 +40,18 @@ export class LineBatch {
         return;
       }
     }
-    this.#buffer ??= Buffer.allocUnsafeSlow(this.#options.size);
+    if (this.#buffer === null) {
+      this.#buffer = this.#spare ?? Buffer.allocUnsafeSlow(this.#options.size);
+      this.#spare = null;
+    }
     this.#buffer.write(line, this.#used, 'latin1');
     this.#used += length;
     if (this.#timer === null) this.#timer = setTimeout(() => this.#due(), this.#options.delayMs);
+  }
+
+  /** Takes back a buffer that was handed over, to be used again; others are left to the collector. */
+  giveBack(buffer: ArrayBuffer): void {
+    if (buffer.byteLength === this.#options.size) this.#spare ??= Buffer.from(buffer);
   }
 
   flush(): void {

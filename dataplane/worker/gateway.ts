@@ -153,6 +153,11 @@ export class Gateway {
     return this.#runtime.describe();
   }
 
+  /** See LineBatch. */
+  giveBack(buffer: ArrayBuffer): void {
+    this.#lines.giveBack(buffer);
+  }
+
   /** See ToWorker `drain`. Resolves when no exchange is left. */
   async drain(windowMs: number, deadlineMs: number): Promise<void> {
     for (const listener of this.#listeners) listener.beginDrain();

@@ -16,6 +16,10 @@ const gateway = new Gateway({
 });
 
 port.on('message', (message: ToWorker) => {
+  if (message.type === 'spare') {
+    gateway.giveBack(message.buffer);
+    return;
+  }
   const { sequence } = message;
   answer(message).then(
     (value) => tell({ type: 'answer', sequence, value }),
@@ -26,7 +30,7 @@ port.on('message', (message: ToWorker) => {
   );
 });
 
-async function answer(message: ToWorker): Promise<unknown> {
+async function answer(message: Exclude<ToWorker, { type: 'spare' }>): Promise<unknown> {
   switch (message.type) {
     case 'apply':
       return gateway.apply(message.changes);

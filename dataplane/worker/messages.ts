@@ -33,6 +33,8 @@ export type ToWorker =
   /** Answered at once: it lives. */
   | { readonly type: 'ping'; readonly sequence: number }
   | { readonly type: 'count'; readonly sequence: number }
+  /** The buffer of lines that are written: to be used again. */
+  | { readonly type: 'spare'; readonly buffer: ArrayBuffer }
   /** For /debug/config. */
   | { readonly type: 'describe'; readonly sequence: number }
   /** Answers end their connection; after `windowMs` nothing more is accepted; what is in flight has `deadlineMs` from then. */
