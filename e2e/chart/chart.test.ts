@@ -110,7 +110,7 @@ describe('what values.schema.json refuses, by name', () => {
   });
 
   test('a cluster that is too old', async () => {
-    await expect(render({ kubeVersion: '1.28.3' })).rejects.toThrow('>=1.29.0-0');
+    await expect(render({ kubeVersion: '1.30.3' })).rejects.toThrow('>=1.31.0-0');
   });
 });
 
