@@ -166,10 +166,10 @@ test('discovery: kubectl knows the group, and the whole of discovery still works
 test('every replica answers for the whole fleet, in quantities, with time and window', async () => {
   let list: MetricValueList = { kind: '', items: [] };
   await until(
-    'both data planes are known',
+    'both data planes have reported their load',
     async () => {
       list = await raw<MetricValueList>(ALL_IN_FLIGHT);
-      return list.items.length === 2;
+      return list.items.length === 2 && list.items.some(({ value }) => value !== '0');
     },
     10_000,
     100,
