@@ -23,7 +23,7 @@ lint: node_modules/.installed ## lint, format and import rules (biome)
 
 check: lint check-generate test ## what has to pass before a commit
 
-e2e: build ## start a real Kubernetes from its Go modules and run every scenario (ARGS=… for vitest)
+e2e: build ## start a real Kubernetes from its Go modules and run every scenario (ARGS="name …" for some)
 	@node e2e/main.ts $(ARGS)
 
 bench: build ## measure beside nginx, HAProxy, Envoy and @fastify/http-proxy (ARGS=--quick for the short form)

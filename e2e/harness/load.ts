@@ -9,6 +9,8 @@ export interface LoadOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Requests at the same time. */
   readonly concurrency: number;
+  /** False: a new connection for every request, so that pods that came later get their share. True when absent. */
+  readonly keepAlive?: boolean;
   /** Pause of each loop between two requests, ms; 0 for as fast as possible. */
   readonly pauseMs?: number;
   readonly expectStatus?: number;
@@ -37,7 +39,7 @@ const REQUEST_TIMEOUT_MS = 10_000;
 
 export function startLoad(options: LoadOptions): RunningLoad {
   const agent = new http.Agent({
-    keepAlive: true,
+    keepAlive: options.keepAlive ?? true,
     maxSockets: options.concurrency,
     maxFreeSockets: options.concurrency,
   });
