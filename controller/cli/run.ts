@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { VERSION } from '../version.ts';
-import { type Child, startChild } from './child.ts';
+import { type Child, type LogLine, startChild } from './child.ts';
 import { takenPorts } from './ports.ts';
 import { programs } from './programs.ts';
 import { renderLine } from './run-output.ts';
@@ -71,12 +71,12 @@ async function run(folder: string, options: RunOptions): Promise<number> {
   let samples: SampleServers | null = null;
   const stopping = stopSignal();
   let announced = false;
-  const backlog: string[] = [];
-  const show = (program: string) => (line: Parameters<typeof renderLine>[1]) => {
+  const early: { readonly line: LogLine; readonly text: string }[] = [];
+  const show = (program: string) => (line: LogLine) => {
     const text = renderLine(program, line, () => new Date());
     if (text === null) return;
     if (announced) say(text);
-    else backlog.push(text);
+    else early.push({ line, text });
   };
   try {
     if (options.samples) samples = await startSamples();
@@ -89,11 +89,18 @@ async function run(folder: string, options: RunOptions): Promise<number> {
       died.then(() => false),
       stopping.then(() => null),
     ]);
-    if (ready === false) return complain(failure(children, backlog));
+    if (ready === false)
+      return complain(
+        failure(
+          children,
+          early.map(({ text }) => text),
+        ),
+      );
     if (ready === true) {
       say(await banner(folder, state, options, performance.now() - startedAt));
       announced = true;
-      for (const text of backlog) if (!/ {2}live in /.test(text)) say(text);
+      // That one program had to wait for the other is over; what is wrong with a file is not.
+      for (const { line, text } of early) if (line.event === 'refused' || 'problems' in line) say(text);
       const end = await Promise.race([stopping, died]);
       if (typeof end !== 'string') {
         return complain(`the ${end.child.name} stopped by itself (exit ${end.code}):\n${end.child.lastWords()}`);
