@@ -1,22 +1,28 @@
 /**
- * Everything the process writes to stdout and to the access log file, batched and without waiting. What can't be written piles up only so
+ * Everything the process writes to stdout, and the access log where workers don't append to a file themselves, batched and without waiting. What can't be written piles up only so
  * far; beyond, it is dropped and counted: a reader that sleeps must not stop the gateway.
  */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { pino } from 'pino';
 import sonic from 'sonic-boom';
 import type { AccessLogTarget, Config } from '../config.ts';
 import { DataplaneError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { LINE_FILE_MODE } from '../telemetry/line-file.ts';
+import type { AccessLogSink } from '../worker/messages.ts';
 
-/** Bytes that may wait for one target. */
+/** Bytes that may wait for one target, workers' files together. */
 const MAX_WAITING = 64 * 1024 * 1024;
 
 /** Whole lines of the access log. `done` once their bytes are no longer needed, late or never where the target takes nothing. */
 export type WriteLines = (lines: Uint8Array, done: () => void) => void;
 
+export type OutputOptions = Pick<Config, 'logLevel' | 'accessLog' | 'workers'>;
+
 export interface Output {
   readonly log: Log;
+  /** What workers do with their lines. */
+  readonly accessLog: AccessLogSink;
   readonly writeLines: WriteLines;
   /** Pieces that were dropped because their target took nothing. */
   readonly dropped: () => number;
@@ -27,18 +33,19 @@ export interface Output {
 }
 
 /** Throws DataplaneError DP_LOG when the access log file can't be opened. */
-export function createOutput(level: Config['logLevel'], accessLog: AccessLogTarget): Output {
+export function createOutput({ logLevel, accessLog, workers }: OutputOptions): Output {
   let dropped = 0;
   const open = (dest: number | string): Target => new Target(dest, () => dropped++);
   const stdout = open(1);
-  if (accessLog.kind === 'file') tryFile(accessLog.path);
-  const lines = accessLog.kind === 'file' ? open(accessLog.path) : stdout;
+  const sink = sinkOf(accessLog, workers);
+  const lines = accessLog.kind === 'file' && sink.kind === 'supervisor' ? open(accessLog.path) : stdout;
   const log = pino(
-    { level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` },
+    { level: logLevel, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` },
     { write: (text: string) => stdout.write(Buffer.from(text), null) },
   );
   return {
     log,
+    accessLog: sink,
     writeLines: (bytes, done) => lines.write(bytes, done),
     dropped: () => dropped,
     reopen: () => {
@@ -64,7 +71,7 @@ class Target {
       dest: dest as string,
       sync: false,
       append: true,
-      mode: FILE_MODE,
+      mode: LINE_FILE_MODE,
       maxLength: MAX_WAITING,
       contentMode: 'buffer',
     });
@@ -114,12 +121,22 @@ class Target {
   }
 }
 
-const FILE_MODE = 0o640;
+/** Threads that write to a pipe or a device by themselves would break into each other's lines. */
+function sinkOf(accessLog: AccessLogTarget, workers: number): AccessLogSink {
+  if (accessLog.kind === 'off') return accessLog;
+  if (accessLog.kind === 'stdout' || !isRegularFile(accessLog.path)) return { kind: 'supervisor' };
+  return { ...accessLog, maxWaitingBytes: Math.floor(MAX_WAITING / workers) };
+}
 
-/** The stream opens its file later; a mistake in the path is to be told now. */
-function tryFile(path: string): void {
+/** It is opened for good later; a mistake in the path is to be told now. */
+function isRegularFile(path: string): boolean {
   try {
-    closeSync(openSync(path, 'a', FILE_MODE));
+    const fd = openSync(path, 'a', LINE_FILE_MODE);
+    try {
+      return fstatSync(fd).isFile();
+    } finally {
+      closeSync(fd);
+    }
   } catch (error) {
     throw new DataplaneError('DP_LOG', "the access log (TIDEGATE_ACCESS_LOG) can't be opened", {
       cause: error,

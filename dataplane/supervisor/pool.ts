@@ -210,6 +210,11 @@ export class WorkerPool {
     return (await slot?.thread.describe(this.#limits.countTimeoutMs).catch(() => null)) ?? null;
   }
 
+  /** See WorkerThread. */
+  reopenLog(): void {
+    for (const { thread } of this.#slots) thread.reopenLog();
+  }
+
   /** Drains all, then ends them. */
   async stop(windowMs: number, deadlineMs: number): Promise<void> {
     this.#stopping = true;

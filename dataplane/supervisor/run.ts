@@ -13,7 +13,7 @@ import { Supervisor } from './supervisor.ts';
 export async function run(config: Config, warnings: readonly string[]): Promise<number> {
   let output: Output;
   try {
-    output = createOutput(config.logLevel, config.accessLog);
+    output = createOutput(config);
   } catch (error) {
     process.stderr.write(`tidegate data plane: ${messageOf(error)}\n`);
     return 1;
@@ -34,6 +34,7 @@ export async function run(config: Config, warnings: readonly string[]): Promise<
   const supervisor = new Supervisor({
     config,
     log,
+    accessLog: output.accessLog,
     onLines: output.writeLines,
     // V8's default again (main.ts).
     onServing: () => setFlagsFromString('--semi-space-growth-factor=2'),
@@ -52,7 +53,10 @@ export async function run(config: Config, warnings: readonly string[]): Promise<
   });
   if (admin !== null)
     log.info({ event: 'admin', host: config.adminHost, port: admin.port }, 'the admin pages are served');
-  process.on('SIGHUP', output.reopen);
+  process.on('SIGHUP', () => {
+    output.reopen();
+    supervisor.pool.reopenLog();
+  });
 
   const end = await Promise.race([stop, failure.then((error) => ({ error }))]);
   if (typeof end !== 'string') {
@@ -110,7 +114,7 @@ function lazyMetrics(supervisor: Supervisor, output: Output, config: Config) {
       counters: { refused: sum((worker) => worker.refused), overflow: sum((worker) => worker.overflow) },
       eventLoopUtilisation: load.eventLoopUtilisation,
       state: { ...state, rejected: state.rejected.length },
-      logDropped: output.dropped(),
+      logDropped: output.dropped() + sum((worker) => worker.logDropped),
       version: VERSION,
       nowMs: Date.now(),
     };

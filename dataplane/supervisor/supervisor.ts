@@ -12,6 +12,7 @@ import { ControllerStream, STREAM_DEFAULTS } from '../sync/client.ts';
 import { type CompleteDelta, type HeldImage, HeldSnapshot, replayOf } from '../sync/held.ts';
 import { LastGood } from '../sync/last-good.ts';
 import { VERSION } from '../version.ts';
+import type { AccessLogSink } from '../worker/messages.ts';
 import { LoadReporter, type ReportedLoad } from './load-reporter.ts';
 import type { WriteLines } from './output.ts';
 import { WorkerPool } from './pool.ts';
@@ -24,6 +25,8 @@ const LAST_GOOD_DEBOUNCE_MS = 500;
 export interface SupervisorDeps {
   readonly config: Config;
   readonly log: Log;
+  readonly accessLog: AccessLogSink;
+  /** For workers that don't write theirs. */
   readonly onLines: WriteLines;
   /** Once, when the ports are open. */
   readonly onServing: () => void;
@@ -53,7 +56,7 @@ export class Supervisor {
   /** ms since the epoch when a controller last stood behind what is served. */
   #confirmedAtMs = 0;
 
-  constructor({ config, log, onLines, onServing, onFatal }: SupervisorDeps) {
+  constructor({ config, log, accessLog, onLines, onServing, onFatal }: SupervisorDeps) {
     this.#config = config;
     this.#log = log;
     this.#onServing = onServing;
@@ -73,7 +76,7 @@ export class Supervisor {
       setup: {
         host: config.host,
         trustedHops: config.trustedHops,
-        accessLog: config.accessLog.kind !== 'off',
+        accessLog,
         accessLogQuery: config.accessLogQuery,
         metricsMaxRoutes: config.metricsMaxRoutes,
       },

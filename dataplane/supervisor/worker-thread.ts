@@ -117,6 +117,11 @@ export class WorkerThread {
     await this.#worker.terminate();
   }
 
+  /** See LineFile; nothing where the lines come here. */
+  reopenLog(): void {
+    if (!this.#ended) this.#worker.postMessage({ type: 'reopen' } satisfies ToWorker);
+  }
+
   /** A worker that makes many lines goes through its buffers faster than the collector of this thread looks for them. */
   #giveBack(buffer: ArrayBuffer): void {
     if (this.#ended || buffer.byteLength < BATCH_BYTES) return;

@@ -1,6 +1,6 @@
 /** One worker's gateway: runtime, listeners, upstreams, and what is counted of them. */
 import type { Refusal } from '../codec/refusals.ts';
-import { DataplaneError } from '../errors.ts';
+import { DataplaneError, messageOf } from '../errors.ts';
 import { startWheel, type TimerWheel } from '../io/wheel.ts';
 import { createHttp1Listener } from '../listener/http1.ts';
 import type { Listener } from '../listener/options.ts';
@@ -12,6 +12,7 @@ import type { RuntimeDescription } from '../runtime/describe.ts';
 import { Runtime } from '../runtime/runtime.ts';
 import { createLineFormat } from '../telemetry/access-log.ts';
 import { BATCH_BYTES, BATCH_DELAY_MS, LineBatch } from '../telemetry/line-batch.ts';
+import { LineFile } from '../telemetry/line-file.ts';
 import { LoadMeter } from '../telemetry/meter.ts';
 import { Series } from '../telemetry/series.ts';
 import { forward } from '../upstream/forward.ts';
@@ -29,6 +30,7 @@ import { createRecord } from './record.ts';
 export interface GatewayDeps {
   readonly setup: WorkerSetup;
   readonly log: Log;
+  /** Lines for the supervisor. */
   readonly onLines: (lines: Uint8Array<ArrayBuffer>) => void;
 }
 
@@ -38,6 +40,8 @@ export class Gateway {
   readonly #meter: LoadMeter;
   readonly #series: Series;
   readonly #lines: LineBatch;
+  /** Null: the lines go to the supervisor, or there are none. */
+  readonly #file: LineFile | null;
   readonly #wheel: TimerWheel;
   readonly #upstreams = new Set<Upstream>();
   readonly #runtime: Runtime;
@@ -49,7 +53,9 @@ export class Gateway {
     this.#log = log;
     this.#meter = new LoadMeter(setup.meter);
     this.#series = new Series(setup.metricsMaxRoutes);
-    this.#lines = new LineBatch({ size: BATCH_BYTES, delayMs: BATCH_DELAY_MS, handOver: onLines });
+    this.#file = this.#openFile();
+    const handOver = this.#file?.write.bind(this.#file) ?? onLines;
+    this.#lines = new LineBatch({ size: BATCH_BYTES, delayMs: BATCH_DELAY_MS, handOver });
     this.#wheel = startWheel();
     const now = (): number => performance.now();
     const format = createLineFormat({ query: setup.accessLogQuery, epochMs: Date.now });
@@ -59,7 +65,7 @@ export class Gateway {
       onFinish: createRecord({
         meter: this.#meter,
         series: this.#series,
-        log: setup.accessLog ? { format, batch: this.#lines } : null,
+        log: setup.accessLog.kind === 'off' ? null : { format, batch: this.#lines },
         now,
       }),
       logError: (message, exchange, error) => this.#logError(message, exchange, error),
@@ -142,10 +148,11 @@ export class Gateway {
       upstreamConnections += stats.connections;
       upstreamPending += stats.pending;
     }
+    const logDropped = this.#file?.dropped ?? 0;
     const heapUsedBytes = process.memoryUsage().heapUsed;
     return {
       series: this.#series.image(),
-      gauges: { connections, upstreamConnections, upstreamPending, refused, overflow, heapUsedBytes },
+      gauges: { connections, upstreamConnections, upstreamPending, refused, overflow, heapUsedBytes, logDropped },
     };
   }
 
@@ -169,6 +176,22 @@ export class Gateway {
     this.#runtime.close();
     this.#wheel.stop();
     this.#lines.flush();
+    await this.#file?.end();
+  }
+
+  /** See LineFile. */
+  reopenLog(): void {
+    this.#file?.reopen();
+  }
+
+  #openFile(): LineFile | null {
+    const { accessLog } = this.#setup;
+    if (accessLog.kind !== 'file') return null;
+    return new LineFile({
+      ...accessLog,
+      onDone: (buffer) => this.#lines.giveBack(buffer),
+      onError: (error) => this.#log.error({ error: messageOf(error) }, "the access log can't be opened"),
+    });
   }
 
   #keepSeries(): void {

@@ -20,6 +20,10 @@ port.on('message', (message: ToWorker) => {
     gateway.giveBack(message.buffer);
     return;
   }
+  if (message.type === 'reopen') {
+    gateway.reopenLog();
+    return;
+  }
   const { sequence } = message;
   answer(message).then(
     (value) => tell({ type: 'answer', sequence, value }),
@@ -30,7 +34,7 @@ port.on('message', (message: ToWorker) => {
   );
 });
 
-async function answer(message: Exclude<ToWorker, { type: 'spare' }>): Promise<unknown> {
+async function answer(message: Exclude<ToWorker, { type: 'spare' | 'reopen' }>): Promise<unknown> {
   switch (message.type) {
     case 'apply':
       return gateway.apply(message.changes);

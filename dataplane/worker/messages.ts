@@ -8,12 +8,20 @@ export interface WorkerSetup {
   readonly index: number;
   readonly host: string;
   readonly trustedHops: number;
-  readonly accessLog: boolean;
+  readonly accessLog: AccessLogSink;
   readonly accessLogQuery: boolean;
   readonly metricsMaxRoutes: number;
   /** METER_BYTES, kept over the deaths of workers. */
   readonly meter: SharedArrayBuffer;
 }
+
+/** Where a worker's lines go. */
+export type AccessLogSink =
+  | { readonly kind: 'off' }
+  /** In `lines` messages. */
+  | { readonly kind: 'supervisor' }
+  /** Appended by the worker itself to a regular file. */
+  | { readonly kind: 'file'; readonly path: string; readonly maxWaitingBytes: number };
 
 /** A change with its bodies end to end: one copy a thread, whatever the number of resources. */
 export interface PackedChange {
@@ -35,6 +43,8 @@ export type ToWorker =
   | { readonly type: 'count'; readonly sequence: number }
   /** The buffer of lines that are written: to be used again. */
   | { readonly type: 'spare'; readonly buffer: ArrayBuffer }
+  /** The access log's file anew, for rotation. Not answered. */
+  | { readonly type: 'reopen' }
   /** For /debug/config. */
   | { readonly type: 'describe'; readonly sequence: number }
   /** Answers end their connection; after `windowMs` nothing more is accepted; what is in flight has `deadlineMs` from then. */
@@ -66,6 +76,8 @@ export interface WorkerGauges {
   readonly refused: number;
   readonly overflow: number;
   readonly heapUsedBytes: number;
+  /** Pieces of the access log that the worker's own file did not take. */
+  readonly logDropped: number;
 }
 
 /** An answer has the sequence number of its question. */
