@@ -4,7 +4,7 @@ import type { CompiledRule } from '../pipeline/chain.ts';
 import { type Downstream, Exchange } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
 import { ruleFixture } from '../snapshot/fixtures.ts';
-import { createLineFormat } from './access-log.ts';
+import { type AccessLogOptions, createLineFormat } from './access-log.ts';
 import { LineBatch } from './line-batch.ts';
 
 const EPOCH_MS = Date.UTC(2026, 10, 23, 12, 0, 59, 250);
@@ -29,7 +29,27 @@ function parsed(line: string): Record<string, unknown> {
   expect(line.slice(0, -1)).toMatch(/^[ -~]*$/);
   return JSON.parse(line);
 }
-const format = createLineFormat({ query: false, epochMs: () => EPOCH_MS });
+/** Lines as text. Each is written into no more than the room it asked for. */
+function lineFormat(options: AccessLogOptions): (exchange: Exchange, endMs: number) => string {
+  const write = createLineFormat(options);
+  return (exchange, endMs) => {
+    const before = 3;
+    let buffer = Buffer.alloc(0);
+    let line = '';
+    write(exchange, endMs, {
+      used: before,
+      reserve: (bytes) => {
+        buffer = Buffer.alloc(before + bytes);
+        return buffer;
+      },
+      commit: (end) => {
+        line = buffer.toString('latin1', before, end);
+      },
+    });
+    return line;
+  };
+}
+const format = lineFormat({ query: false, epochMs: () => EPOCH_MS });
 
 test('every field of a forwarded request', () => {
   const e = exchange('/orders/42', 'token=secret', ['user-agent', 'curl/8']);
@@ -71,7 +91,7 @@ test('what is not known is left out, and the query unless asked for', () => {
   const line = parsed(format(exchange('/', 'token=secret'), 1000));
   for (const name of ['route', 'backend', 'upstreamMs', 'code', 'userAgent', 'query'])
     expect(line).not.toHaveProperty(name);
-  const withQuery = createLineFormat({ query: true, epochMs: () => EPOCH_MS });
+  const withQuery = lineFormat({ query: true, epochMs: () => EPOCH_MS });
   expect(parsed(withQuery(exchange('/', 'a="b"'), 1000)).query).toBe('a="b"');
   expect(parsed(withQuery(exchange('/'), 1000))).not.toHaveProperty('query');
 });
@@ -89,9 +109,26 @@ test('whatever a client sends, a line is one line of JSON that says exactly that
   );
 });
 
+test('numbers of any size are written as JSON has them', () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(fc.nat(), fc.maxSafeNat(), fc.constantFrom(0, 9, 10, 99, 100, 2 ** 31 - 1, 2 ** 31)),
+      fc.oneof(fc.nat({ max: 20_000 }), fc.double({ min: 0, max: 1e20, noNaN: true })),
+      (bytes, ms) => {
+        const e = exchange('/');
+        Object.assign(e, { startedAtMs: 0, bytesIn: bytes, bytesOut: bytes, upstreamMs: ms });
+        const line = parsed(format(e, ms));
+        expect([line.bytesIn, line.bytesOut, line.upstreamMs]).toEqual([bytes, bytes, line.durationMs]);
+        // Within half a unit of the last decimal, or of the double itself.
+        expect(Math.abs((line.durationMs as number) - ms)).toBeLessThanOrEqual(0.000501 + ms * 2 ** -52);
+      },
+    ),
+  );
+});
+
 test('time goes on with the exchange, and is asked anew each second', () => {
   let epoch = EPOCH_MS;
-  const timed = createLineFormat({ query: false, epochMs: () => epoch });
+  const timed = lineFormat({ query: false, epochMs: () => epoch });
   const at = (endMs: number): unknown => parsed(timed(exchange('/'), endMs)).time;
   expect(at(5000)).toBe('2026-11-23T12:00:59.250Z');
   expect(at(5100)).toBe('2026-11-23T12:00:59.350Z');
@@ -120,16 +157,20 @@ test('lines are handed over when enough came together, or after a moment, and no
       wake();
     },
   });
-  for (const line of ['aaaa\n', 'bbbb\n', 'cc\n']) batch.add(line);
+  const add = (line: string): void => {
+    batch.reserve(line.length).write(line, batch.used, 'latin1');
+    batch.commit(batch.used + line.length);
+  };
+  for (const line of ['aaaa\n', 'bbbb\n', 'cc\n']) add(line);
   expect(pieces).toEqual(['aaaa\nbbbb\n']);
   await new Promise<void>((resolve) => {
     wake = resolve;
   });
   expect(pieces).toEqual(['aaaa\nbbbb\n', 'cc\n']);
   // Longer than the buffer, and after it in order.
-  batch.add('a\n');
-  batch.add('much longer than ten\n');
-  batch.add('b\n');
+  add('a\n');
+  add('much longer than ten\n');
+  add('b\n');
   batch.flush();
   expect(pieces.slice(2)).toEqual(['a\n', 'much longer than ten\n', 'b\n']);
   // A buffer given back is used again; one of another size is not.
@@ -137,8 +178,8 @@ test('lines are handed over when enough came together, or after a moment, and no
   batch.giveBack(new ArrayBuffer(9));
   batch.giveBack(spare);
   batch.flush();
-  for (const line of ['cccc\n', 'dddd\n']) batch.add(line);
+  for (const line of ['cccc\n', 'dddd\n']) add(line);
   expect(Buffer.from(spare).toString()).not.toContain('c');
-  batch.add('eeee\n');
+  add('eeee\n');
   expect(Buffer.from(spare).toString()).toContain('eeee');
 });

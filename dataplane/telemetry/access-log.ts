@@ -1,6 +1,7 @@
 /**
- * The access log: one JSON line an exchange, built by hand because it is on the hot path. The query is left out unless asked for: it
- * may hold secrets.
+ * The access log: one JSON line an exchange, written byte by byte into the buffer it leaves with, because it is on the hot path: joined
+ * strings take three times as long and leave kilobytes a line to the collector. The query is left out unless asked for: it may hold
+ * secrets.
  */
 import type { CompiledRule } from '../pipeline/chain.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
@@ -11,99 +12,215 @@ export interface AccessLogOptions {
   readonly epochMs: () => number;
 }
 
+/** Room for bytes, one line after the other. */
+export interface LineSink {
+  /** A buffer with at least `bytes` free from `used` on. */
+  reserve(bytes: number): Buffer;
+  readonly used: number;
+  /** A line ends here. */
+  commit(end: number): void;
+}
+
 /** `endMs` is on the clock of `exchange.startedAtMs`. */
-export type FormatLine = (exchange: Exchange, endMs: number) => string;
+export type WriteLine = (exchange: Exchange, endMs: number, sink: LineSink) => void;
 
 /** Times with three decimals. A line is ASCII and ends with a newline. */
-export function createLineFormat({ query, epochMs }: AccessLogOptions): FormatLine {
-  const timestamp = createTimestamp(epochMs);
-  const origins = new WeakMap<CompiledRule, string>();
+export function createLineFormat({ query, epochMs }: AccessLogOptions): WriteLine {
+  const opening = createOpening(epochMs);
+  const origins = new WeakMap<CompiledRule, Buffer>();
   const targets = new Map<string, Target>();
-  return (exchange, endMs) => {
-    const { requestId, method, authority, path, clientAddress, rule, upstreamMs, code, endpoint } = exchange;
-    const userAgent = exchange.headers.get('user-agent');
+  return (exchange, endMs, sink) => {
+    const { requestId, method, authority, path, protocol, clientAddress, rule, upstreamMs, code } = exchange;
+    const userAgent = exchange.headers.get('user-agent') ?? '';
+    const hasUserAgent = userAgent !== '' || exchange.headers.has('user-agent');
     const asked = query ? exchange.query : undefined;
-    // One test for all that clients choose: a test has a fixed cost, and hardly ever is anything to escape.
-    const text = SPECIAL.test(`${requestId}${method}${authority}${path}${clientAddress}${code}${userAgent}${asked}`)
-      ? quoteSpecial
-      : quotePlain;
-    let line = `{"time":"${timestamp(endMs)}","requestId":${text(requestId)},"method":${text(method)},"host":${text(authority)},"path":${text(path)}`;
-    if (asked !== undefined) line += `,"query":${text(asked)}`;
-    line += `,"protocol":"${exchange.protocol}","status":${exchange.status},"bytesIn":${exchange.bytesIn},"bytesOut":${exchange.bytesOut},"durationMs":${decimals(endMs - exchange.startedAtMs)}`;
-    if (upstreamMs >= 0) line += `,"upstreamMs":${decimals(upstreamMs)}`;
-    if (rule !== null) line += origins.get(rule) ?? addOrigin(origins, rule);
-    if (exchange.backend !== '') {
-      let target = targets.get(endpoint);
-      if (target === undefined || target.backend !== exchange.backend) target = addTarget(targets, exchange);
-      line += target.text;
+    const origin = rule === null ? NOTHING : (origins.get(rule) ?? addOrigin(origins, rule));
+    const target = exchange.backend === '' ? NOTHING : targetOf(targets, exchange);
+    const characters =
+      requestId.length +
+      method.length +
+      authority.length +
+      path.length +
+      clientAddress.length +
+      code.length +
+      userAgent.length +
+      (asked === undefined ? 0 : asked.length);
+    const into = sink.reserve(MAX_FIXED + characters * MAX_ESCAPED + origin.length + target.length);
+    let at = putBytes(into, sink.used, opening(endMs));
+    at = putText(into, at, requestId);
+    at = putBytes(into, at, METHOD);
+    at = putText(into, at, method);
+    at = putBytes(into, at, HOST);
+    at = putText(into, at, authority);
+    at = putBytes(into, at, PATH);
+    at = putText(into, at, path);
+    if (asked !== undefined) {
+      at = putBytes(into, at, QUERY);
+      at = putText(into, at, asked);
     }
-    line += `,"client":${text(clientAddress)}`;
-    if (code !== '') line += `,"code":${text(code)}`;
-    if (userAgent !== undefined) line += `,"userAgent":${text(userAgent)}`;
-    return `${line}}\n`;
+    at = putBytes(into, at, STATUS[protocol]);
+    at = putInteger(into, at, exchange.status);
+    at = putBytes(into, at, BYTES_IN);
+    at = putInteger(into, at, exchange.bytesIn);
+    at = putBytes(into, at, BYTES_OUT);
+    at = putInteger(into, at, exchange.bytesOut);
+    at = putBytes(into, at, DURATION);
+    at = putDecimals(into, at, endMs - exchange.startedAtMs);
+    if (upstreamMs >= 0) {
+      at = putBytes(into, at, UPSTREAM);
+      at = putDecimals(into, at, upstreamMs);
+    }
+    at = putBytes(into, at, origin);
+    at = putBytes(into, at, target);
+    at = putBytes(into, at, CLIENT);
+    at = putText(into, at, clientAddress);
+    if (code !== '') {
+      at = putBytes(into, at, CODE);
+      at = putText(into, at, code);
+    }
+    if (hasUserAgent) {
+      at = putBytes(into, at, USER_AGENT);
+      at = putText(into, at, userAgent);
+    }
+    sink.commit(putBytes(into, at, CLOSING));
   };
 }
 
-function addOrigin(origins: WeakMap<CompiledRule, string>, rule: CompiledRule): string {
+const ascii = (text: string): Buffer => Buffer.from(text, 'latin1');
+const NOTHING = ascii('');
+const METHOD = ascii('","method":"');
+const HOST = ascii('","host":"');
+const PATH = ascii('","path":"');
+const QUERY = ascii('","query":"');
+const STATUS = {
+  'HTTP/1.0': ascii('","protocol":"HTTP/1.0","status":'),
+  'HTTP/1.1': ascii('","protocol":"HTTP/1.1","status":'),
+  'HTTP/2': ascii('","protocol":"HTTP/2","status":'),
+} satisfies Record<Exchange['protocol'], Buffer>;
+const BYTES_IN = ascii(',"bytesIn":');
+const BYTES_OUT = ascii(',"bytesOut":');
+const DURATION = ascii(',"durationMs":');
+const UPSTREAM = ascii(',"upstreamMs":');
+const CLIENT = ascii(',"client":"');
+const CODE = ascii('","code":"');
+const USER_AGENT = ascii('","userAgent":"');
+const CLOSING = ascii('"}\n');
+
+/** More than all of the above with time and numbers (of at most 25 characters). */
+const MAX_FIXED = 512;
+/** Characters of one character escaped. */
+const MAX_ESCAPED = 6;
+
+function addOrigin(origins: WeakMap<CompiledRule, Buffer>, rule: CompiledRule): Buffer {
   const { namespace, route, rule: name } = rule.resource;
-  const text = `,"route":${quoteSpecial(`${namespace}/${route}`)},"rule":${quoteSpecial(name)}`;
+  const text = ascii(`,"route":"${escaped(`${namespace}/${route}`)}","rule":"${escaped(name)}"`);
   origins.set(rule, text);
   return text;
 }
 
 interface Target {
   readonly backend: string;
-  readonly text: string;
+  readonly text: Buffer;
 }
 /** Endpoints whose text is remembered; when there are more it starts anew. */
 const MAX_TARGETS = 4096;
 
-function addTarget(targets: Map<string, Target>, { backend, endpoint }: Exchange): Target {
+function targetOf(targets: Map<string, Target>, { backend, endpoint }: Exchange): Buffer {
+  const known = targets.get(endpoint);
+  if (known !== undefined && known.backend === backend) return known.text;
   if (targets.size >= MAX_TARGETS) targets.clear();
-  const text = `,"backend":${quoteSpecial(backend)},"endpoint":${quoteSpecial(endpoint)}`;
-  const target = { backend, text };
-  targets.set(endpoint, target);
-  return target;
+  const text = ascii(`,"backend":"${escaped(backend)}","endpoint":"${escaped(endpoint)}"`);
+  targets.set(endpoint, { backend, text });
+  return text;
 }
 
-/** All but printable ASCII without quote and backslash. */
-const SPECIAL = /[^ !#-[\]-~]/;
+function putBytes(into: Buffer, at: number, bytes: Buffer): number {
+  into.set(bytes, at);
+  return at + bytes.length;
+}
+
+/** 1: printable ASCII without quote and backslash. */
+const PLAIN = Uint8Array.from({ length: 256 }, (_, code) => Number(/[ !#-[\]-~]/.test(String.fromCharCode(code))));
+
+/** Between quotes. */
+function putText(into: Buffer, at: number, text: string): number {
+  const length = text.length;
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 255 || PLAIN[code] === 0) {
+      const instead = escaped(text);
+      return at + into.write(instead, at, 'latin1');
+    }
+    into[at + i] = code;
+  }
+  return at + length;
+}
 
 /** JSON in ASCII: a reader needs to know no encoding, and no separator of lines is left in it. */
-function quoteSpecial(text: string): string {
-  return JSON.stringify(text).replace(
-    /[^ -~]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+function escaped(text: string): string {
+  return JSON.stringify(text)
+    .slice(1, -1)
+    .replace(/[^ -~]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-function quotePlain(text: string): string {
-  return `"${text}"`;
+const ZERO = 48;
+
+/** Anything but a natural number below 2^31 as JavaScript writes it. */
+function putInteger(into: Buffer, at: number, value: number): number {
+  const whole = value | 0;
+  if (whole !== value || whole < 0) return putText(into, at, String(value));
+  let end = at + 1;
+  for (let rest = whole; rest > 9; rest = (rest / 10) | 0) end++;
+  for (let i = end - 1, rest = whole; i >= at; i--) {
+    const tens = (rest / 10) | 0;
+    into[i] = ZERO + rest - tens * 10;
+    rest = tens;
+  }
+  return end;
 }
 
-const THOUSANDTHS = Array.from({ length: 1000 }, (_, i) => String(i).padStart(3, '0'));
-
-/** A duration with three decimals; several times cheaper than toFixed. */
-function decimals(ms: number): string {
+/** A duration with three decimals. */
+function putDecimals(into: Buffer, at: number, ms: number): number {
   const us = Math.round(ms * 1000);
-  if (!(us >= 0 && us < 2 ** 31)) return ms.toFixed(3);
+  if (!(us >= 0 && us < 2 ** 31)) return putText(into, at, ms.toFixed(3));
   const whole = (us / 1000) | 0;
-  return `${whole}.${THOUSANDTHS[us - whole * 1000]}`;
+  const end = putInteger(into, at, whole);
+  into[end] = POINT;
+  putThousandths(into, end + 1, us - whole * 1000);
+  return end + 4;
+}
+const POINT = 46;
+
+/** `value`: below 1000. */
+function putThousandths(into: Buffer, at: number, value: number): void {
+  const hundreds = (value / 100) | 0;
+  const tens = (value / 10) | 0;
+  into[at] = ZERO + hundreds;
+  into[at + 1] = ZERO + tens - hundreds * 10;
+  into[at + 2] = ZERO + value - tens * 10;
 }
 
-/** Monotonic ms to ISO 8601 in UTC with ms. The wall clock is asked, and the text up to the second made, once a second. */
-function createTimestamp(epochMs: () => number): (monotonicMs: number) => string {
+/** Up to the request's id, with the time: monotonic ms to ISO 8601 in UTC with ms. The wall clock is asked once a second. */
+function createOpening(epochMs: () => number): (monotonicMs: number) => Buffer {
+  const opening = ascii('{"time":"YYYY-MM-DDTHH:MM:SS.mmmZ","requestId":"');
+  const timeAt = opening.indexOf('YYYY');
+  const msAt = opening.indexOf('mmm');
   let startMs = Number.NaN;
-  let prefix = '';
+  let writtenMs = -1;
   return (monotonicMs) => {
     let elapsed = monotonicMs - startMs;
     if (!(elapsed >= 0 && elapsed < 1000)) {
       const epoch = epochMs();
       const second = Math.floor(epoch / 1000) * 1000;
-      prefix = new Date(second).toISOString().slice(0, 20);
+      opening.write(new Date(second).toISOString().slice(0, 19), timeAt, 'latin1');
       elapsed = epoch - second;
       startMs = monotonicMs - elapsed;
     }
-    return `${prefix}${THOUSANDTHS[elapsed | 0]}Z`;
+    const ms = elapsed | 0;
+    if (ms !== writtenMs) {
+      putThousandths(opening, msAt, ms);
+      writtenMs = ms;
+    }
+    return opening;
   };
 }

@@ -1,11 +1,12 @@
 /**
- * Gathers lines of ASCII text and hands them over in few large pieces: when a buffer is full, or a moment after the first line. Each line is
- * written into the buffer at once: ropes of strings that wait together cost the collector more than the lines themselves.
+ * Gathers lines of ASCII text and hands them over in few large pieces: when a buffer is full, or a moment after the first line. Lines are
+ * written into the buffer at once: strings that wait together cost the collector more than the lines themselves.
  */
+import type { LineSink } from './access-log.ts';
 
 /**
- * What is handed to another thread at once. Waking it costs tens of microseconds whatever the size, so that small batches cost more
- * than the lines themselves.
+ * What is written, or handed to another thread, at once. Waking it costs tens of microseconds whatever the size, so that small batches
+ * cost more than the lines themselves.
  */
 export const BATCH_BYTES = 128 * 1024;
 export const BATCH_DELAY_MS = 200;
@@ -19,7 +20,7 @@ export interface LineBatchOptions {
   readonly handOver: (lines: Uint8Array<ArrayBuffer>) => void;
 }
 
-export class LineBatch {
+export class LineBatch implements LineSink {
   readonly #options: LineBatchOptions;
   #buffer: Buffer<ArrayBuffer> | null = null;
   #spare: Buffer<ArrayBuffer> | null = null;
@@ -30,22 +31,25 @@ export class LineBatch {
     this.#options = options;
   }
 
-  /** `line` is ASCII, with its newline. */
-  add(line: string): void {
-    const length = line.length;
-    if (this.#used + length > this.#options.size) {
-      this.flush();
-      if (length > this.#options.size) {
-        this.#options.handOver(exactly(Buffer.from(line, 'latin1')));
-        return;
-      }
-    }
-    if (this.#buffer === null) {
-      this.#buffer = this.#spare ?? Buffer.allocUnsafeSlow(this.#options.size);
-      this.#spare = null;
-    }
-    this.#buffer.write(line, this.#used, 'latin1');
-    this.#used += length;
+  get used(): number {
+    return this.#used;
+  }
+
+  /** For one line, until `commit`. */
+  reserve(bytes: number): Buffer<ArrayBuffer> {
+    let buffer = this.#buffer;
+    if (buffer !== null && this.#used + bytes <= buffer.length) return buffer;
+    this.flush();
+    buffer = this.#buffer ?? this.#spare;
+    if (buffer === this.#spare) this.#spare = null;
+    if (buffer === null || buffer.length < bytes) buffer = Buffer.allocUnsafeSlow(Math.max(bytes, this.#options.size));
+    this.#buffer = buffer;
+    return buffer;
+  }
+
+  /** `end`: where the line in the reserved bytes ends. */
+  commit(end: number): void {
+    this.#used = end;
     if (this.#timer === null) this.#timer = setTimeout(() => this.#due(), this.#options.delayMs);
   }
 
@@ -61,11 +65,13 @@ export class LineBatch {
     this.#used = 0;
     if (used * 4 < buffer.length) {
       // Few lines in a moment: the large buffer stays here.
-      this.#options.handOver(exactly(buffer.subarray(0, used)));
+      this.#options.handOver(new Uint8Array(buffer.subarray(0, used)));
     } else {
       this.#buffer = null;
       this.#options.handOver(new Uint8Array(buffer.buffer, 0, used));
     }
+    // One that was made for a very long line.
+    if (buffer.length > this.#options.size) this.#buffer = null;
   }
 
   // The timer is not cleared when a batch was full: once for each delay is cheaper than once for each batch.
@@ -73,8 +79,4 @@ export class LineBatch {
     this.#timer = null;
     this.flush();
   }
-}
-
-function exactly(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(bytes);
 }

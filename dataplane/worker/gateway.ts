@@ -58,14 +58,14 @@ export class Gateway {
     this.#lines = new LineBatch({ size: BATCH_BYTES, delayMs: BATCH_DELAY_MS, handOver });
     this.#wheel = startWheel();
     const now = (): number => performance.now();
-    const format = createLineFormat({ query: setup.accessLogQuery, epochMs: Date.now });
+    const write = createLineFormat({ query: setup.accessLogQuery, epochMs: Date.now });
     this.#runtime = new Runtime({
       createUpstream: (backend, endpoints) => this.#track(createUpstream(backend, endpoints, { wheel: this.#wheel })),
       forward,
       onFinish: createRecord({
         meter: this.#meter,
         series: this.#series,
-        log: setup.accessLog.kind === 'off' ? null : { format, batch: this.#lines },
+        log: setup.accessLog.kind === 'off' ? null : { write, sink: this.#lines },
         now,
       }),
       logError: (message, exchange, error) => this.#logError(message, exchange, error),

@@ -2,8 +2,7 @@
 
 import type { CompiledRule } from '../pipeline/chain.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
-import type { FormatLine } from '../telemetry/access-log.ts';
-import type { LineBatch } from '../telemetry/line-batch.ts';
+import type { LineSink, WriteLine } from '../telemetry/access-log.ts';
 import type { LoadMeter } from '../telemetry/meter.ts';
 import { NO_ROUTE, type Series } from '../telemetry/series.ts';
 
@@ -11,7 +10,7 @@ export interface RecordDeps {
   readonly meter: LoadMeter;
   readonly series: Series;
   /** Null: no access log. */
-  readonly log: { readonly format: FormatLine; readonly batch: LineBatch } | null;
+  readonly log: { readonly write: WriteLine; readonly sink: LineSink } | null;
   /** ms on the clock of `exchange.startedAtMs`. */
   readonly now: () => number;
 }
@@ -33,6 +32,6 @@ export function createRecord({ meter, series, log, now }: RecordDeps): (exchange
     const durationMs = endMs - exchange.startedAtMs;
     meter.end(status, durationMs, exchange.upstreamMs, exchange.bytesIn, exchange.bytesOut);
     series.count(rule === null ? NO_ROUTE : routeOf(rule), status, durationMs, exchange.code);
-    if (log !== null) log.batch.add(log.format(exchange, endMs));
+    if (log !== null) log.write(exchange, endMs, log.sink);
   };
 }
