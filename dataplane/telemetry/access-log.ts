@@ -31,8 +31,7 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): WriteLin
   const targets = new Map<string, Target>();
   return (exchange, endMs, sink) => {
     const { requestId, method, authority, path, protocol, clientAddress, rule, upstreamMs, code } = exchange;
-    const userAgent = exchange.headers.get('user-agent') ?? '';
-    const hasUserAgent = userAgent !== '' || exchange.headers.has('user-agent');
+    const userAgent = exchange.headers.get('user-agent');
     const asked = query ? exchange.query : undefined;
     const origin = rule === null ? NOTHING : (origins.get(rule) ?? addOrigin(origins, rule));
     const target = exchange.backend === '' ? NOTHING : targetOf(targets, exchange);
@@ -43,7 +42,7 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): WriteLin
       path.length +
       clientAddress.length +
       code.length +
-      userAgent.length +
+      (userAgent === undefined ? 0 : userAgent.length) +
       (asked === undefined ? 0 : asked.length);
     const into = sink.reserve(MAX_FIXED + characters * MAX_ESCAPED + origin.length + target.length);
     let at = putBytes(into, sink.used, opening(endMs));
@@ -78,7 +77,7 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): WriteLin
       at = putBytes(into, at, CODE);
       at = putText(into, at, code);
     }
-    if (hasUserAgent) {
+    if (userAgent !== undefined) {
       at = putBytes(into, at, USER_AGENT);
       at = putText(into, at, userAgent);
     }
