@@ -1,9 +1,9 @@
 /** Heads as text, one character a byte (latin1). Field values come from the parser or from validated configuration. */
-import { STATUS_CODES } from 'node:http';
+import { REASONS } from './reasons.ts';
 
 const lines: string[] = [];
 for (let status = 100; status < 600; status++) {
-  lines[status] = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
+  lines[status] = `HTTP/1.1 ${status} ${REASONS[status] ?? ''}\r\n`;
 }
 
 /** The status line with its CRLF; 100 to 599. */

@@ -2,7 +2,7 @@
  * The one place where the gateway's own answers are made: problem documents (RFC 9457), redirects, direct answers. What they
  * say is for the client: a stable code, one sentence without internals, and the request id to ask about.
  */
-import { STATUS_CODES } from 'node:http';
+import { REASONS } from '../codec/reasons.ts';
 import type { Answer } from './exchange.ts';
 import { Headers } from './headers.ts';
 
@@ -14,7 +14,7 @@ export function problem(
   requestId: string,
   fields: readonly string[] = [],
 ): Answer {
-  const title = STATUS_CODES[status] ?? 'Error';
+  const title = REASONS[status] ?? 'Error';
   return {
     status,
     code,
