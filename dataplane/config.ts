@@ -4,12 +4,14 @@
  */
 import { availableParallelism, hostname } from 'node:os';
 import { parseArgs } from 'node:util';
-import { z } from 'zod';
+
+/** Undefined: not a value of this setting. By hand: loading zod for these few checks takes 5 MB of the supervisor. */
+type Read<T> = (raw: string) => T | undefined;
 
 interface Setting<T> {
   /** The default as one would write it; a function of the environment where it depends on that. */
   readonly fallback: string | ((env: Environment) => string);
-  readonly schema: z.ZodType<T, string>;
+  readonly read: Read<T>;
   /** Completes "must be …". */
   readonly expects: string;
   readonly help: string;
@@ -17,71 +19,84 @@ interface Setting<T> {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-function integer(min: number, max: number) {
-  return z
-    .string()
-    .regex(/^\d{1,15}$/)
-    .transform(Number)
-    .pipe(z.number().min(min).max(max));
+function integer(min: number, max: number): Read<number> {
+  return (raw) => {
+    const value = /^\d{1,15}$/.test(raw) ? Number(raw) : -1;
+    return value >= min && value <= max ? value : undefined;
+  };
 }
+
+/** `max` in UTF-16 units. */
+function text(min: number, max = Number.POSITIVE_INFINITY): Read<string> {
+  return (raw) => (raw.length >= min && raw.length <= max ? raw : undefined);
+}
+
+function word(form: RegExp): Read<string> {
+  return (raw) => (form.test(raw) ? raw : undefined);
+}
+
+function oneOf<const T extends string>(...words: readonly T[]): Read<T> {
+  return (raw) => words.find((known) => known === raw);
+}
+
+function flag(raw: string): boolean | undefined {
+  return raw === 'true' ? true : raw === 'false' ? false : undefined;
+}
+
+/** At least one, comma between them. */
+function list(raw: string): string[] | undefined {
+  const parts = raw
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+  return parts.length === 0 ? undefined : parts;
+}
+
 const port = integer(0, 65_535);
 const PORT = 'a port, 0 to 65535';
 const milliseconds = integer(0, 3_600_000);
 const MILLISECONDS = 'milliseconds, 0 to 3600000';
-const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
 const FLAG = 'true or false';
-const text = z.string();
-const list = z.string().transform((value) =>
-  value
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== ''),
-);
 
-function setting<T>(
-  schema: z.ZodType<T, string>,
-  fallback: Setting<T>['fallback'],
-  expects: string,
-  help: string,
-): Setting<T> {
-  return { schema, fallback, expects, help };
+function setting<T>(read: Read<T>, fallback: Setting<T>['fallback'], expects: string, help: string): Setting<T> {
+  return { read, fallback, expects, help };
 }
 
 const settings = {
   TIDEGATE_GATEWAY: setting(
-    z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/),
+    word(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/),
     'tidegate',
     'a name of lower-case letters, digits and dashes',
     'which installation this data plane serves (spec.gateway of the resources)',
   ),
   TIDEGATE_NODE_NAME: setting(
-    z.string().min(1).max(253),
+    text(1, 253),
     (env) => env.POD_NAME || hostname(),
     'a name of 1 to 253 characters',
     "unique name of this data plane (POD_NAME, else the host's name)",
   ),
-  TIDEGATE_ZONE: setting(text.max(253), '', 'at most 253 characters', 'topology zone of this data plane'),
-  TIDEGATE_HOST: setting(text.min(1), '0.0.0.0', 'an address', 'address the gateway listens on'),
+  TIDEGATE_ZONE: setting(text(0, 253), '', 'at most 253 characters', 'topology zone of this data plane'),
+  TIDEGATE_HOST: setting(text(1), '0.0.0.0', 'an address', 'address the gateway listens on'),
   TIDEGATE_HTTP_PORT: setting(port, '8080', PORT, 'port for HTTP/1.1; 0: any free port'),
   TIDEGATE_H2C_PORT: setting(port, '0', PORT, 'port for HTTP/2 without TLS; 0: none'),
-  TIDEGATE_ADMIN_HOST: setting(text.min(1), '127.0.0.1', 'an address', 'address of the admin pages'),
+  TIDEGATE_ADMIN_HOST: setting(text(1), '127.0.0.1', 'an address', 'address of the admin pages'),
   TIDEGATE_ADMIN_PORT: setting(port, '9090', PORT, 'port of the admin pages; 0: any free port'),
   TIDEGATE_CONTROLLER: setting(
-    list.pipe(z.array(z.string()).min(1)),
+    list,
     '',
     'one or more addresses (host:port or unix:/path), comma between them',
     'where the controllers are; several addresses are tried in turn, a DNS name may have several',
   ),
   TIDEGATE_TLS_CERT: setting(
-    text,
+    text(0),
     '',
     'a file',
     'certificate shown to the controller (PEM); read again when it changes',
   ),
-  TIDEGATE_TLS_KEY: setting(text, '', 'a file', 'its key (PEM)'),
-  TIDEGATE_TLS_CA: setting(text, '', 'a file', "CA the controller's certificate must come from (PEM)"),
+  TIDEGATE_TLS_KEY: setting(text(0), '', 'a file', 'its key (PEM)'),
+  TIDEGATE_TLS_CA: setting(text(0), '', 'a file', "CA the controller's certificate must come from (PEM)"),
   TIDEGATE_TLS_SERVER_NAME: setting(
-    text,
+    text(0),
     '',
     'a DNS name',
     "name the controller's certificate must hold; empty: the one in the address",
@@ -92,12 +107,7 @@ const settings = {
     FLAG,
     'speak without TLS to a controller on a loopback address (unix: needs no TLS anyway)',
   ),
-  TIDEGATE_STATE_DIR: setting(
-    text.min(1),
-    '.tidegate',
-    'a folder',
-    'where the last good snapshot is kept; "off": nowhere',
-  ),
+  TIDEGATE_STATE_DIR: setting(text(1), '.tidegate', 'a folder', 'where the last good snapshot is kept; "off": nowhere'),
   TIDEGATE_LAST_GOOD_GRACE_MS: setting(
     milliseconds,
     '1000',
@@ -111,7 +121,7 @@ const settings = {
     'worker threads; 0: one for each CPU this process may use (cgroup limit counts)',
   ),
   TIDEGATE_ACCESS_LOG: setting(
-    text.min(1),
+    text(1),
     'stdout',
     'off, stdout or a file',
     'where the access log goes: off, stdout or a file (opened again on SIGHUP)',
@@ -123,7 +133,7 @@ const settings = {
     'write the query string to the access log (it may hold secrets)',
   ),
   TIDEGATE_LOG_LEVEL: setting(
-    z.enum(['debug', 'info', 'warn', 'error', 'silent']),
+    oneOf('debug', 'info', 'warn', 'error', 'silent'),
     'info',
     'debug, info, warn, error or silent',
     "level of the program's own log",
@@ -208,8 +218,8 @@ export function loadConfig(env: Environment, argv: readonly string[]): LoadedCon
   for (const [name, spec] of Object.entries(settings) as [SettingName, Setting<unknown>][]) {
     const given = flags[flagOf(name)] ?? (env[name] || undefined);
     const raw = given ?? fallbackOf(spec, env);
-    const parsed = spec.schema.safeParse(raw);
-    if (parsed.success) values[name] = parsed.data;
+    const value = spec.read(raw);
+    if (value !== undefined) values[name] = value;
     else
       errors.push(
         `${name} (or --${flagOf(name)}) must be ${spec.expects}; it is ${given === undefined ? 'not set' : JSON.stringify(given)}`,

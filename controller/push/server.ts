@@ -18,7 +18,7 @@ import {
   snapshotsService,
   type ToDataPlane,
 } from '@tidegate/dataplane/snapshot/protocol';
-import { SCHEMA_VERSION } from '@tidegate/dataplane/snapshot/resources';
+import { SCHEMA_VERSION } from '@tidegate/dataplane/snapshot/schema-version';
 import type { Clock } from '../clock.ts';
 import { ControllerError } from '../errors.ts';
 import type { Log } from '../log.ts';

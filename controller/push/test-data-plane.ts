@@ -11,8 +11,8 @@ import {
   type ToDataPlane,
   type Verdict,
 } from '@tidegate/dataplane/snapshot/protocol';
-import { SCHEMA_VERSION } from '@tidegate/dataplane/snapshot/resources';
 import { revisionOf } from '@tidegate/dataplane/snapshot/revision';
+import { SCHEMA_VERSION } from '@tidegate/dataplane/snapshot/schema-version';
 
 export interface TestDelta {
   readonly baseRevision: string;

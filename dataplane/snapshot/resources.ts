@@ -6,9 +6,6 @@
  */
 import { z } from 'zod';
 
-/** Raised whenever a data plane of the version before could misread a snapshot. Negotiated in the hello. */
-export const SCHEMA_VERSION = 1;
-
 const id = z.string().min(1).max(1024);
 const durationMs = z.int().min(0).max(86_400_000);
 const headerName = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9a-z]{1,256}$/);

@@ -7,7 +7,7 @@ import type { DataplaneError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Rejection } from '../snapshot/decode.ts';
 import type { Hello, LoadReport, Verdict } from '../snapshot/protocol.ts';
-import { SCHEMA_VERSION } from '../snapshot/resources.ts';
+import { SCHEMA_VERSION } from '../snapshot/schema-version.ts';
 import { ControllerStream, STREAM_DEFAULTS } from '../sync/client.ts';
 import { type CompleteDelta, type HeldImage, HeldSnapshot, replayOf } from '../sync/held.ts';
 import { LastGood } from '../sync/last-good.ts';

@@ -7,13 +7,12 @@
 import { createHash } from 'node:crypto';
 import { mkdir, open, readFile, rename, stat, unlink, utimes } from 'node:fs/promises';
 import path from 'node:path';
-import { z } from 'zod';
 import { DataplaneError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { hashBody } from '../snapshot/canonical.ts';
 import type { ResourceBytes } from '../snapshot/decode.ts';
-import { SCHEMA_VERSION } from '../snapshot/resources.ts';
 import { revisionOf } from '../snapshot/revision.ts';
+import { SCHEMA_VERSION } from '../snapshot/schema-version.ts';
 import type { HeldImage } from './held.ts';
 
 const FORMAT = 'tidegate-last-good/1';
@@ -21,21 +20,23 @@ const FILE = 'last-good.snapshot';
 /** Above this a file is not ours. Bytes. */
 const MAX_FILE_BYTES = 1024 * 1024 * 1024;
 
-const header = z.strictObject({
-  format: z.literal(FORMAT),
-  schemaVersion: z.int(),
-  gateway: z.string(),
-  revision: z.string().min(1),
-  savedAtMs: z.number(),
-});
-const trailer = z.strictObject({ sha256: z.string() });
-const line = z.strictObject({
-  id: z.string(),
-  hash: z.string(),
-  body: z.string(),
+interface Header {
+  readonly format: typeof FORMAT;
+  readonly schemaVersion: number;
+  readonly gateway: string;
+  readonly revision: string;
+  readonly savedAtMs: number;
+}
+interface Trailer {
+  readonly sha256: string;
+}
+interface Line {
+  readonly id: string;
+  readonly hash: string;
+  readonly body: string;
   /** True: not the form of the revision, but the one that still runs instead. */
-  fallback: z.literal(true).optional(),
-});
+  readonly fallback?: true;
+}
 
 export interface LoadedLastGood {
   readonly image: HeldImage;
@@ -174,7 +175,7 @@ function* serialise(image: HeldImage, gateway: string, savedAtMs: number): Gener
     hash.update(text);
     return text;
   };
-  const head: z.infer<typeof header> = {
+  const head: Header = {
     format: FORMAT,
     schemaVersion: SCHEMA_VERSION,
     gateway,
@@ -195,41 +196,79 @@ function* serialise(image: HeldImage, gateway: string, savedAtMs: number): Gener
       );
     }
   }
-  yield `${JSON.stringify({ sha256: hash.digest('hex') } satisfies z.infer<typeof trailer>)}\n`;
+  yield `${JSON.stringify({ sha256: hash.digest('hex') } satisfies Trailer)}\n`;
 }
 
 function lineOf({ id, hash, body }: ResourceBytes, fallback: boolean): string {
   const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8');
-  return `${JSON.stringify({ id, hash, body: text, ...(fallback ? { fallback } : {}) })}\n`;
+  return `${JSON.stringify({ id, hash, body: text, ...(fallback ? { fallback } : {}) } satisfies Line)}\n`;
 }
 
 /** Throws what is wrong with it. */
 function parse(bytes: Buffer, gateway: string): { image: HeldImage; savedAtMs: number } {
   const lines = bytes.toString('utf8').split('\n');
-  const head = header.safeParse(jsonOf(lines[0]));
-  if (!head.success) throw corrupt('its header is not one of this version');
-  const sum = trailer.safeParse(jsonOf(lines.at(-2)));
+  const head = jsonOf(lines[0]);
+  if (!isHeader(head)) throw corrupt('its header is not one of this version');
+  const sum = jsonOf(lines.at(-2));
   const end = bytes.lastIndexOf('\n', bytes.length - 2) + 1;
-  if (!sum.success || lines.at(-1) !== '') throw corrupt('it is cut');
-  if (createHash('sha256').update(bytes.subarray(0, end)).digest('hex') !== sum.data.sha256) {
+  if (!isTrailer(sum) || lines.at(-1) !== '') throw corrupt('it is cut');
+  if (createHash('sha256').update(bytes.subarray(0, end)).digest('hex') !== sum.sha256) {
     throw corrupt('its checksum does not match');
   }
-  if (head.data.schemaVersion !== SCHEMA_VERSION) {
-    throw corrupt(`it has schema version ${head.data.schemaVersion}, not ${SCHEMA_VERSION}`);
+  if (head.schemaVersion !== SCHEMA_VERSION) {
+    throw corrupt(`it has schema version ${head.schemaVersion}, not ${SCHEMA_VERSION}`);
   }
-  if (head.data.gateway !== gateway) throw corrupt(`it belongs to gateway ${head.data.gateway}`);
+  if (head.gateway !== gateway) throw corrupt(`it belongs to gateway ${head.gateway}`);
   const resources: ResourceBytes[] = [];
   const fallback: ResourceBytes[] = [];
   for (const text of lines.slice(1, -2)) {
-    const { id, hash, body, fallback: old } = line.parse(jsonOf(text));
+    const stored = jsonOf(text);
+    if (!isLine(stored)) throw corrupt('a line of it is not a resource');
+    const { id, hash, body, fallback: old } = stored;
     const resource = { id, hash, body: Buffer.from(body, 'utf8') };
     if (hashBody(resource.body) !== hash) throw corrupt(`${id} does not match its hash`);
     (old === true ? fallback : resources).push(resource);
   }
-  if (revisionOf(resources.map(({ id, hash }) => [id, hash])) !== head.data.revision) {
+  if (revisionOf(resources.map(({ id, hash }) => [id, hash])) !== head.revision) {
     throw corrupt('its resources do not make up its revision');
   }
-  return { image: { revision: head.data.revision, resources, fallback }, savedAtMs: head.data.savedAtMs };
+  return { image: { revision: head.revision, resources, fallback }, savedAtMs: head.savedAtMs };
+}
+
+// By hand: loading zod for these three takes 5 MB of the supervisor. What the bodies hold is for the workers to check.
+function isHeader(value: unknown): value is Header {
+  const { format, schemaVersion, gateway, revision, savedAtMs } = fieldsOf(value);
+  return (
+    format === FORMAT &&
+    Number.isSafeInteger(schemaVersion) &&
+    typeof gateway === 'string' &&
+    typeof revision === 'string' &&
+    revision !== '' &&
+    Number.isFinite(savedAtMs) &&
+    hasOnly(value, 5)
+  );
+}
+
+function isTrailer(value: unknown): value is Trailer {
+  return typeof fieldsOf(value).sha256 === 'string' && hasOnly(value, 1);
+}
+
+function isLine(value: unknown): value is Line {
+  const { id, hash, body, fallback } = fieldsOf(value);
+  return (
+    typeof id === 'string' &&
+    typeof hash === 'string' &&
+    typeof body === 'string' &&
+    (fallback === undefined ? hasOnly(value, 3) : fallback === true && hasOnly(value, 4))
+  );
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function hasOnly(value: unknown, fields: number): boolean {
+  return Object.keys(fieldsOf(value)).length === fields;
 }
 
 function jsonOf(text: string | undefined): unknown {

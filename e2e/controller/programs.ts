@@ -9,7 +9,7 @@ import {
   type ToDataPlane,
   type Verdict,
 } from '@tidegate/dataplane/snapshot/protocol';
-import { SCHEMA_VERSION } from '@tidegate/dataplane/snapshot/resources';
+import { SCHEMA_VERSION } from '@tidegate/dataplane/snapshot/schema-version';
 import { type CertificateFiles, createAuthority, issueCertificate } from '../cluster/certificates.ts';
 import { type Daemon, startDaemon, until } from '../cluster/process.ts';
 import { type ControlPlane, freePorts } from './control-plane.ts';
