@@ -3,6 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { startAdmin } from '../admin/server.ts';
 import type { Config } from '../config.ts';
 import { messageOf } from '../errors.ts';
+import { shrinkHeap } from '../heap.ts';
 import { readMeters } from '../telemetry/meter.ts';
 import type { MetricsInput } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
@@ -36,8 +37,11 @@ export async function run(config: Config, warnings: readonly string[]): Promise<
     log,
     accessLog: output.accessLog,
     onLines: output.writeLines,
-    // V8's default again (main.ts).
-    onServing: () => setFlagsFromString('--semi-space-growth-factor=2'),
+    onServing: () => {
+      // V8's default again (main.ts).
+      setFlagsFromString('--semi-space-growth-factor=2');
+      setImmediate(shrinkHeap);
+    },
     onFatal: (error) => failed(error),
   });
   supervisor.start();

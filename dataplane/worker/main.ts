@@ -2,6 +2,7 @@
 import { flushCompileCache } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 import { DataplaneError, messageOf } from '../errors.ts';
+import { shrinkHeap } from '../heap.ts';
 import { forwardingLog } from '../log.ts';
 import { Gateway } from './gateway.ts';
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts';
@@ -41,6 +42,7 @@ async function answer(message: Exclude<ToWorker, { type: 'spare' | 'reopen' }>):
     case 'listen':
       // All it needs is loaded now, and a worker is not asked before it is ended.
       setImmediate(flushCompileCache);
+      shrinkHeap();
       return gateway.listen(message);
     case 'ping':
       return null;
