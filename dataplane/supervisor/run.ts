@@ -40,7 +40,7 @@ export async function run(config: Config, warnings: readonly string[]): Promise<
     onServing: () => {
       // V8's default again (main.ts).
       setFlagsFromString('--semi-space-growth-factor=2');
-      setImmediate(shrinkHeap);
+      setImmediate(() => shrinkHeap());
     },
     onFatal: (error) => failed(error),
   });
