@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { inNamespace } from '../network.ts';
 import { run } from '../process.ts';
 
 /** The pod's side of the link always talks to this address, as with Calico: nobody has it, a fixed neighbour entry answers. */
@@ -74,9 +73,4 @@ export async function createPodNetwork(
 /** Deleting the namespace deletes both ends of the link and the Node's route with them. */
 export async function removePodNetwork(network: PodNetwork): Promise<void> {
   await run(['ip', 'netns', 'del', network.namespace], { allowFailure: true });
-}
-
-/** argv that runs a program in the pod's network. */
-export function inPodNetwork(network: PodNetwork, argv: readonly string[]): string[] {
-  return inNamespace(network.namespace, argv);
 }
