@@ -1,5 +1,5 @@
 /** Header edits and time-outs, from how a user writes them to how a data plane runs them. */
-import type { HeaderEdits, Timeouts } from '@tidegate/dataplane/snapshot/resources';
+import type { HeaderEdits, Timeouts } from '@tidegate/dataplane/snapshot/primitives';
 import { durationMs } from '../api/duration.ts';
 import type { HeaderEditsSpec, TimeoutsSpec } from '../api/v1alpha1/common.ts';
 

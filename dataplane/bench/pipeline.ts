@@ -9,6 +9,7 @@ import { Headers } from '../pipeline/headers.ts';
 import { createRequestIds } from '../pipeline/request-id.ts';
 import { RUNTIME_DEFAULTS } from '../runtime/deps.ts';
 import { Runtime } from '../runtime/runtime.ts';
+import { QUIET_STAGES } from '../runtime/stages.fixture.ts';
 import { encodeResource } from '../snapshot/decode.ts';
 import {
   backendFixture,
@@ -64,6 +65,7 @@ const runtime = new Runtime({
   now: () => performance.now(),
   random: Math.random,
   setTimer: () => () => {},
+  stages: QUIET_STAGES,
   defaults: RUNTIME_DEFAULTS,
 });
 

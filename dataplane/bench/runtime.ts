@@ -4,6 +4,7 @@
  */
 import { RUNTIME_DEFAULTS } from '../runtime/deps.ts';
 import { Runtime } from '../runtime/runtime.ts';
+import { QUIET_STAGES } from '../runtime/stages.fixture.ts';
 import { encodeResource } from '../snapshot/decode.ts';
 import {
   backendFixture,
@@ -49,6 +50,7 @@ for (const hosts of [500, 1]) {
     now: () => 0,
     random: () => 0,
     setTimer: () => () => {},
+    stages: QUIET_STAGES,
     defaults: RUNTIME_DEFAULTS,
   });
   const apply = (...resources: Resource[]) => {

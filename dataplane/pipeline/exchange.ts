@@ -4,6 +4,7 @@
  */
 import type { CompiledRule, Generation } from './chain.ts';
 import type { Headers } from './headers.ts';
+import type { Identity } from './identity.ts';
 
 /** Body length of a message: a byte count, or one of these. */
 export const LENGTH_UNKNOWN = -1;
@@ -76,8 +77,8 @@ export class Exchange {
   // The request, set by the listener. `path` is what matching and forwarding both use, without query.
   readonly method: string;
   readonly path: string;
-  /** Raw query without `?`; undefined where there was none. */
-  readonly query: string | undefined;
+  /** Raw query without `?`; undefined where there was none. Stages may take credentials out of it. */
+  query: string | undefined;
   /** Lower-case host without port: what routes match. */
   readonly host: string;
   /** The Host field or :authority as it came. */
@@ -110,6 +111,9 @@ export class Exchange {
   upstreamMs = -1;
   bytesIn = 0;
   bytesOut = 0;
+  /** Who calls; null where nobody was asked, or nobody said. */
+  identity: Identity | null = null;
+
   /** Per-stage state, made only by stages that need it. */
   locals: Map<string, unknown> | null = null;
   /** The final head was handed to the transport: too late for another answer. */

@@ -4,7 +4,10 @@ import type { Pipeline } from '../pipeline/run.ts';
 import { compileRoutable, compileSalvage, type Routable } from '../router/candidate.ts';
 import { canonicalJson } from '../snapshot/canonical.ts';
 import type { RulePlace } from '../snapshot/decode.ts';
-import type { PolicySection, RuleResource, Timeouts } from '../snapshot/resources.ts';
+import type { Timeouts } from '../snapshot/primitives.ts';
+import type { PolicySection, RuleResource } from '../snapshot/resources.ts';
+import { PROTECTING } from '../snapshot/sections/fail.ts';
+import { createFail } from '../stages/fail.ts';
 import { createForward } from '../stages/forward.ts';
 import { createRedirect } from '../stages/redirect.ts';
 import { placeOf, sectionOf } from '../stages/registry.ts';
@@ -132,13 +135,25 @@ export function referencesOf(rule: RuleResource): string[] {
 function policiesOf(resource: RuleResource, parts: Parts): PolicyPart[] {
   const sections = new Set<string>();
   return resource.policies.map((id, index) => {
-    const part = parts.policy(id);
+    const part = parts.policy(id) ?? guardOf(id);
     if (part === undefined) throw new StageError(`policies[${index}]`, `there is no ${id}, or it was rejected`);
     const section = sectionOf(part.config);
     if (sections.has(section)) throw new StageError(`policies[${index}]`, `a second ${section} section`);
     sections.add(section);
     return part;
   });
+}
+
+/**
+ * What stands for a protecting section that is not there or was rejected: refuses every request. Keeping the rule as it was would leave it
+ * open where the section is new. The last part of a policy's id is its section.
+ */
+function guardOf(id: string): PolicyPart | undefined {
+  const of = id.slice(id.lastIndexOf('/') + 1);
+  if (!PROTECTING.has(of)) return undefined;
+  const message = 'A protection of this route could not be configured; the operator finds the reason in its status.';
+  const config = { section: 'fail', of, status: 503, code: 'policy-rejected', message } as const;
+  return { config, stage: createFail(config) };
 }
 
 function stagesOf(resource: RuleResource, policies: readonly PolicyPart[]): Stage[] {

@@ -9,6 +9,7 @@ import type { Resource } from '../snapshot/resources.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { RUNTIME_DEFAULTS } from './deps.ts';
 import { type Applied, Runtime } from './runtime.ts';
+import { QUIET_STAGES } from './stages.fixture.ts';
 
 /** Names of things that may refer to each other, few so that they meet. */
 const NAMES = ['a/1', 'a/2', 'a/3'];
@@ -69,6 +70,7 @@ class Site {
       now: () => 0,
       random: () => 0,
       setTimer: () => () => {},
+      stages: QUIET_STAGES,
       defaults: RUNTIME_DEFAULTS,
     });
   }

@@ -2,6 +2,8 @@
 import type { Exchange } from '../pipeline/exchange.ts';
 import type { LogError } from '../pipeline/run.ts';
 import type { BackendResource, EndpointsResource } from '../snapshot/resources.ts';
+import type { Services } from '../stages/services.ts';
+import type { Counter } from '../telemetry/stage-counters.ts';
 import type { ForwardOptions, Responder } from '../upstream/seam.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 
@@ -14,10 +16,21 @@ export interface RuntimeDeps {
   readonly newRequestId: () => string;
   /** ms, monotonic: the clock of `exchange.startedAtMs`. */
   readonly now: () => number;
+  readonly stages: StageSurroundings;
   /** At least 0, less than 1. */
   readonly random: () => number;
   readonly setTimer: (run: () => void, delayMs: number) => () => void;
   readonly defaults: RuntimeDefaults;
+}
+
+/** What only stages need; see StageContext. */
+export interface StageSurroundings {
+  /** ms since the epoch. */
+  readonly epochMs: () => number;
+  readonly services: Services;
+  readonly counter: (name: string, labels: Readonly<Record<string, string>>) => Counter;
+  /** What stages say of their troubles has changed. */
+  readonly onTroubles: () => void;
 }
 
 /** What rules do not say. ms, 0 is off. */

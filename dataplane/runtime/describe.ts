@@ -1,6 +1,7 @@
 /** The running configuration as /debug/config shows it. */
 import type { Rejection } from '../snapshot/decode.ts';
-import { describeRule, describeSection } from '../stages/describe.ts';
+import { describeRule } from '../stages/describe.ts';
+import { describeSection } from '../stages/registry.ts';
 import type { Ledger } from './ledger.ts';
 
 export interface RuntimeDescription {

@@ -10,6 +10,7 @@ import type { ForwardOptions, Responder } from '../upstream/seam.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import { RUNTIME_DEFAULTS } from './deps.ts';
 import { type Applied, Runtime } from './runtime.ts';
+import { QUIET_STAGES } from './stages.fixture.ts';
 
 const unusable = ({ endpoints }: EndpointsResource) => endpoints.some(({ address }) => address === 'unusable');
 
@@ -85,6 +86,7 @@ export class Gateway {
       now: () => 0,
       random: () => this.random,
       setTimer: () => () => {},
+      stages: QUIET_STAGES,
       defaults: RUNTIME_DEFAULTS,
     });
   }

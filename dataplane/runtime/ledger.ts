@@ -21,6 +21,8 @@ export interface Held {
 export interface HeldPolicy extends PolicyPart {
   readonly resource: PolicyResource;
   readonly born: number;
+  /** Ends what the stage says of its troubles. */
+  readonly hush: () => void;
 }
 
 export interface HeldBackend {

@@ -11,13 +11,16 @@ import type { Pipeline } from '../pipeline/run.ts';
 import type { Routable } from '../router/candidate.ts';
 import { RouteError } from '../router/route-error.ts';
 import type { HostRouter } from '../router/router.ts';
+import type { CredentialsResource } from '../snapshot/credentials.ts';
 import { decodeResource, decodeRulePlace, type Rejection, type ResourceBytes } from '../snapshot/decode.ts';
-import type { BackendResource, EndpointsResource, RuleResource } from '../snapshot/resources.ts';
-import { createStage } from '../stages/registry.ts';
+import type { BackendResource, EndpointsResource, PolicyResource, RuleResource } from '../snapshot/resources.ts';
+import { createStage, referencesOfSection } from '../stages/registry.ts';
+import { Secret } from '../stages/secret.ts';
 import { StageError } from '../stages/stage-error.ts';
 import { compileRefusal, compileRule, type Parts, type RulePart, referencesOf } from './compile-rule.ts';
 import type { RuntimeDeps } from './deps.ts';
 import type { Held, HeldBackend, HeldPolicy, Ledger } from './ledger.ts';
+import type { Troubles } from './troubles.ts';
 
 export interface Change {
   readonly upsert: readonly ResourceBytes[];
@@ -44,6 +47,7 @@ export interface PlanContext {
   readonly generation: number;
   readonly pipeline: Pipeline;
   readonly deps: RuntimeDeps;
+  readonly troubles: Troubles;
 }
 
 /** Throws only on a mistake of ours; then nothing has changed. */
@@ -57,6 +61,10 @@ export function planStep(change: Change, context: PlanContext): Plan {
     return draft.finish();
   } catch (error) {
     for (const backend of draft.backends.values()) if (backend?.made) backend.upstream.close();
+    for (const policy of draft.policies.values()) {
+      policy?.hush();
+      policy?.stage?.close?.();
+    }
     throw error;
   }
 }
@@ -68,6 +76,7 @@ class Draft implements Parts {
   readonly rules = new Map<string, RulePart | null>();
   readonly references = new Map<string, readonly string[]>();
   readonly rejected = new Map<string, Rejection | null>();
+  readonly #dirtyPolicies = new Set<string>();
   readonly #dirtyBackends = new Set<string>();
   readonly #dirtyRules = new Set<string>();
   readonly #context: PlanContext;
@@ -104,30 +113,63 @@ class Draft implements Parts {
       );
     }
     for (const id of this.held.keys()) {
-      if (id.startsWith('backend/')) this.#dirtyBackends.add(id);
+      if (id.startsWith('policy/')) this.#dirtyPolicies.add(id);
+      else if (id.startsWith('backend/')) this.#dirtyBackends.add(id);
       else if (id.startsWith('rule/')) this.#dirtyRules.add(id);
       else if (id.startsWith('endpoints/'))
         for (const dependent of ledger.dependentsOf(id)) this.#dirtyBackends.add(dependent);
+      else for (const dependent of ledger.dependentsOf(id)) this.#dirtyPolicies.add(dependent);
     }
   }
 
   planPolicies(): void {
-    const { generation, deps } = this.#context;
-    for (const [id, held] of this.held) {
-      if (!id.startsWith('policy/')) continue;
-      if (held === null) {
+    for (const id of this.#dirtyPolicies) {
+      const held = this.#heldOf(id);
+      if (held === undefined) {
+        this.references.set(id, []);
         this.policies.set(id, null);
       } else if (held.resource?.kind === 'policy') {
-        const resource = held.resource;
-        try {
-          const stage = createStage(resource.config, { now: deps.now });
-          this.policies.set(id, { resource, config: resource.config, stage, born: generation });
-        } catch (error) {
-          this.#reject(id, held.hash, error, 'config.');
-        }
+        this.#planPolicy(id, held.resource, held.hash);
       }
       if (this.policies.has(id)) this.#markDependents(id);
     }
+  }
+
+  #planPolicy(id: string, resource: PolicyResource, hash: string): void {
+    const { ledger, generation, deps, troubles } = this.#context;
+    this.references.set(id, [...referencesOfSection(resource.config)]);
+    const voice = troubles.voice(id);
+    try {
+      const stage = createStage(resource.config, {
+        policy: id,
+        now: deps.now,
+        epochMs: deps.stages.epochMs,
+        random: deps.random,
+        secret: (secret) => this.#secret(secret),
+        credentials: (credentials) => this.#credentials(credentials),
+        previous: ledger.policies.get(id)?.stage ?? null,
+        trouble: voice.say,
+        counter: (name, labels) => deps.stages.counter(name, { ...labels, policy: resource.source }),
+        services: deps.stages.services,
+      });
+      this.rejected.set(id, null);
+      this.policies.set(id, { resource, config: resource.config, stage, born: generation, hush: voice.end });
+    } catch (error) {
+      voice.end();
+      this.#reject(id, hash, error, 'config.');
+      // Of a policy that never ran nothing is kept: a protecting one is refused for (compile-rule.ts).
+      if (!ledger.policies.has(id)) this.policies.set(id, null);
+    }
+  }
+
+  #secret(id: string): Secret | undefined {
+    const resource = this.#heldOf(id)?.resource;
+    return resource?.kind === 'secret' ? new Secret(Buffer.from(resource.value, 'base64')) : undefined;
+  }
+
+  #credentials(id: string): CredentialsResource | undefined {
+    const resource = this.#heldOf(id)?.resource;
+    return resource?.kind === 'credentials' ? resource : undefined;
   }
 
   planBackends(): void {
@@ -195,7 +237,10 @@ class Draft implements Parts {
     if (sent !== null) {
       const part = this.#tryRule(sent, held.hash, before, (error) => this.#reject(id, held.hash, error));
       if (part !== null) {
-        this.rejected.set(id, null);
+        const missing = sent.policies.find((policy) => this.#heldOf(policy) === undefined);
+        if (missing === undefined) this.rejected.set(id, null);
+        else
+          this.#reject(id, held.hash, new StageError('policies', `there is no ${missing}: its requests are refused`));
         return part;
       }
     }
@@ -270,6 +315,7 @@ function overlaid<V>(over: ReadonlyMap<string, V | null>, base: ReadonlyMap<stri
 export function replacedStages(plan: Plan, ledger: Ledger): { stage: Stage; born: number }[] {
   return [...plan.policies.keys()].flatMap((id) => {
     const old = ledger.policies.get(id);
+    old?.hush();
     return old?.stage?.close === undefined ? [] : [{ stage: old.stage, born: old.born }];
   });
 }

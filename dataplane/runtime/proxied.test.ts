@@ -22,6 +22,7 @@ import { forward } from '../upstream/forward.ts';
 import { createUpstream } from '../upstream/upstream.ts';
 import { RUNTIME_DEFAULTS } from './deps.ts';
 import { Runtime } from './runtime.ts';
+import { QUIET_STAGES } from './stages.fixture.ts';
 
 interface Answer {
   readonly status: number;
@@ -71,6 +72,7 @@ const runtime = new Runtime({
     const timer = setTimeout(run, delayMs);
     return () => clearTimeout(timer);
   },
+  stages: QUIET_STAGES,
   defaults: RUNTIME_DEFAULTS,
 });
 const listener = createHttp1Listener({

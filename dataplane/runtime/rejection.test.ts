@@ -1,4 +1,7 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
+import { credentialsResource } from '../snapshot/credentials.ts';
+import { encodeResource } from '../snapshot/decode.ts';
 import {
   backendFixture,
   endpointsFixture,
@@ -9,6 +12,8 @@ import {
   ruleFixture,
 } from '../snapshot/fixtures.ts';
 import type { PolicySection, Resource } from '../snapshot/resources.ts';
+import { authenticationSection } from '../snapshot/sections/authentication.ts';
+import { loadStages } from '../stages/registry.ts';
 import { broken, Gateway, messages, orders, ordersRule } from './gateway.fixture.ts';
 
 describe('a resource that can not be used', () => {
@@ -33,20 +38,42 @@ describe('a resource that can not be used', () => {
   test.each([
     ['an action this build does not know', { action: { kind: 'mirror' } }],
     ['a field this build does not know', { retries: 3 }],
-    ['a policy that is not there', { policies: ['policy/a/jwt/authentication'] }],
+    ['a policy that is not there', { policies: ['policy/a/cors/cors'] }],
+    ['a protecting policy that is not there', { policies: ['policy/a/jwt/authentication'] }, 'policy-rejected'],
     ['a backend that is not there', { action: forwardFixture('a/none') }],
     ['header edits that frame', { headers: { request: { remove: ['content-length'], set: [], add: [] } } }],
-  ])('%s: with nothing before, its requests get 503 and do not fall through', (_what, more) => {
+  ])(
+    '%s: with nothing before, its requests get 503 and do not fall through',
+    (_what, more, code = 'route-rejected') => {
+      const gateway = new Gateway();
+      gateway.apply([ruleFixture('a/catch/all', { action: respondFixture('open') })]);
+      const rule = { ...ruleFixture('a/x/1', { matches: [matchFixture('/secret')] }), ...more };
+      const applied = gateway.apply([broken(rule.id, rule)]);
+      expect(applied.rejected.map(({ id }) => id)).toEqual([rule.id]);
+      expect(gateway.ask('GET /secret/x')).toBe(`503 ${code}`);
+      expect(gateway.ask('GET /other')).toBe('200 open');
+      gateway.apply([], [rule.id]);
+      expect(gateway.ask('GET /secret/x')).toBe('200 open');
+      expect(gateway.apply([]).rejected).toEqual([]);
+    },
+  );
+
+  test('an open rule whose new protection can not be built does not stay open, and the policy says why', async () => {
     const gateway = new Gateway();
-    gateway.apply([ruleFixture('a/catch/all', { action: respondFixture('open') })]);
-    const rule = { ...ruleFixture('a/x/1', { matches: [matchFixture('/secret')] }), ...more };
-    const applied = gateway.apply([broken(rule.id, rule)]);
-    expect(applied.rejected.map(({ id }) => id)).toEqual([rule.id]);
-    expect(gateway.ask('GET /secret/x')).toBe('503 route-rejected');
-    expect(gateway.ask('GET /other')).toBe('200 open');
-    gateway.apply([], [rule.id]);
-    expect(gateway.ask('GET /secret/x')).toBe('200 open');
-    expect(gateway.apply([]).rejected).toEqual([]);
+    const rule = ruleFixture('a/x/1', { action: respondFixture('open') });
+    gateway.apply([rule]);
+    expect(gateway.ask('GET /')).toBe('200 open');
+    const policy = policyFixture('a/keys', authenticationSection.parse(KEYS));
+    await loadStages([encodeResource(policy)]);
+    const applied = gateway.apply([policy, { ...rule, policies: [policy.id] }]);
+    expect(messages(applied)).toEqual([
+      `${policy.id}: config.methods[0].credentials[0]: there is no ${CREDENTIALS.id}, or it was rejected`,
+    ]);
+    expect(gateway.ask('GET /')).toBe('503 policy-rejected');
+    expect(messages(gateway.apply([CREDENTIALS]))).toEqual([]);
+    expect(gateway.ask('GET /')).toBe('401 credentials-missing');
+    const key = gateway.send('GET /', ['x-api-key', 'k1']);
+    expect([key.status, key.body]).toEqual([200, 'open']);
   });
 
   test('one wrong match of two: the other one is refused too, not served', () => {
@@ -155,3 +182,20 @@ test('an upstream that can not be updated is the rejection of its backend, until
   expect(gateway.ask('GET /', 'x')).toBe('200 a/x/1');
   expect(gateway.apply([endpointsFixture('shop/orders', '10.0.0.3:80')]).rejected).toEqual([]);
 });
+
+const CREDENTIALS = credentialsResource.parse({
+  kind: 'credentials',
+  id: 'credentials/a/keys/partners/apiKey',
+  source: 'a/partners',
+  entries: {
+    type: 'apiKey',
+    keys: [{ hash: createHash('sha256').update('k1').digest('hex'), consumer: 'acme', groups: ['gold'] }],
+  },
+});
+const KEYS = {
+  section: 'authentication',
+  methods: [
+    { kind: 'apiKey', name: 'key', from: [{ in: 'header', name: 'x-api-key' }], credentials: [CREDENTIALS.id] },
+  ],
+  anyOf: [['key']],
+};

@@ -7,12 +7,14 @@ import type { Answer, Exchange } from '../pipeline/exchange.ts';
 import { problem } from '../pipeline/respond.ts';
 import { Pipeline } from '../pipeline/run.ts';
 import type { Rejection } from '../snapshot/decode.ts';
+import type { Trouble } from '../telemetry/trouble.ts';
 import type { RuntimeDeps } from './deps.ts';
 import { describeLedger, type RuntimeDescription } from './describe.ts';
 import { RunningGeneration } from './generation.ts';
 import { Ledger } from './ledger.ts';
 import { type Change, type Plan, planStep, replacedStages } from './plan.ts';
 import { type Retired, Retirement } from './retirement.ts';
+import { Troubles } from './troubles.ts';
 
 /** `Verdict` in gateway.proto, and what the step cost. */
 export interface Applied {
@@ -41,11 +43,13 @@ export class Runtime {
   readonly #deps: RuntimeDeps;
   readonly #ledger = new Ledger();
   readonly #retirement = new Retirement();
+  readonly #troubles: Troubles;
   #current: RunningGeneration;
   #revision = '';
 
   constructor(deps: RuntimeDeps) {
     this.#deps = deps;
+    this.#troubles = new Troubles(deps.stages.onTroubles);
     this.pipeline = new Pipeline({
       newRequestId: deps.newRequestId,
       trustRequestId: deps.defaults.trustedHops > 0,
@@ -101,6 +105,7 @@ export class Runtime {
         generation: this.#current.index + 1,
         pipeline: this.pipeline,
         deps: this.#deps,
+        troubles: this.#troubles,
       });
     } catch (error) {
       return this.#applied(false, `the change could not be planned: ${messageOf(error)}`, NOTHING_BUILT);
@@ -118,6 +123,11 @@ export class Runtime {
       upstreams: [...plan.backends.values()].filter((backend) => backend?.made).length,
       routerNodes: plan.router === router ? 0 : plan.router.made,
     });
+  }
+
+  /** What running stages can't do at the moment. */
+  get troubles(): Trouble[] {
+    return this.#troubles.list();
   }
 
   /** For /debug/config; holds no secrets. */

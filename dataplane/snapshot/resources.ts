@@ -5,24 +5,13 @@
  * JSON. Resources refer to each other by id. Durations are integer milliseconds, sizes are bytes.
  */
 import { z } from 'zod';
-
-const id = z.string().min(1).max(1024);
-const durationMs = z.int().min(0).max(86_400_000);
-const headerName = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9a-z]{1,256}$/);
-const headerValue = z
-  .string()
-  .max(8192)
-  .regex(/^[\t\x20-\x7e\x80-\xff]*$/);
-
-const headerField = z.strictObject({ name: headerName, value: headerValue });
-
-/** Edits apply in the order remove, set, add. Names are lower-case (RFC 9110 section 5.1: names are case-insensitive). */
-export const headerEdits = z.strictObject({
-  remove: z.array(headerName).default([]),
-  set: z.array(headerField).default([]),
-  add: z.array(headerField).default([]),
-});
-export type HeaderEdits = z.infer<typeof headerEdits>;
+import { credentialsResource, secretResource } from './credentials.ts';
+import { durationMs, headerEdits, headerValue, id, timeouts } from './primitives.ts';
+import { authenticationSection } from './sections/authentication.ts';
+import { corsSection } from './sections/cors.ts';
+import { failSection } from './sections/fail.ts';
+import { timeoutSection } from './sections/timeout.ts';
+import { transformSection } from './sections/transform.ts';
 
 /** `prefix` is by path segment, as in Gateway API: `/a` matches `/a` and `/a/b`, not `/ab`. `regex` must match the whole path. */
 const pathMatch = z.strictObject({ kind: z.enum(['exact', 'prefix', 'regex']), value: z.string().min(1).max(1024) });
@@ -52,14 +41,6 @@ export type PathRewrite = z.infer<typeof pathRewrite>;
 
 const rewrite = z.strictObject({ host: z.string().optional(), path: pathRewrite.optional() });
 export type Rewrite = z.infer<typeof rewrite>;
-
-const timeouts = z.strictObject({
-  /** From the first byte of the request to the last byte of the response. 0 switches it off. */
-  requestMs: durationMs.optional(),
-  /** From the request being sent to the backend until the response head is there. 0 switches it off. */
-  backendMs: durationMs.optional(),
-});
-export type Timeouts = z.infer<typeof timeouts>;
 
 /** A reference the compiler could not resolve keeps its weight and answers with its reason, as Gateway API asks. */
 const weightedBackend = z.strictObject({
@@ -118,32 +99,8 @@ export const ruleResource = z.strictObject({
 });
 export type RuleResource = z.infer<typeof ruleResource>;
 
-const corsSection = z.strictObject({
-  section: z.literal('cors'),
-  /** Exact origins, `https://*.example.com`, or `*`. */
-  allowOrigins: z.array(z.string()).min(1),
-  allowMethods: z.array(z.string()).default([]),
-  allowHeaders: z.array(z.string()).default([]),
-  exposeHeaders: z.array(z.string()).default([]),
-  allowCredentials: z.boolean().default(false),
-  maxAgeSeconds: z.int().min(0).max(86_400).default(5),
-});
-const transformSection = z.strictObject({
-  section: z.literal('transform'),
-  request: headerEdits.optional(),
-  response: headerEdits.optional(),
-});
-const timeoutSection = z.strictObject({ section: z.literal('timeout'), ...timeouts.shape });
-/** A section that must hold but could not be built: fails closed. `of` names the section. */
-const failSection = z.strictObject({
-  section: z.literal('fail'),
-  of: z.string(),
-  status: z.int().min(500).max(599),
-  code: z.string(),
-  message: z.string(),
-});
-
 export const policySection = z.discriminatedUnion('section', [
+  authenticationSection,
   corsSection,
   transformSection,
   timeoutSection,
@@ -203,6 +160,8 @@ export const resource = z.discriminatedUnion('kind', [
   policyResource,
   backendResource,
   endpointsResource,
+  secretResource,
+  credentialsResource,
 ]);
 /** What the compiler emits and the data plane builds from. */
 export type Resource = z.infer<typeof resource>;

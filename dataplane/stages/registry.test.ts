@@ -1,18 +1,26 @@
 import { expect, test } from 'vitest';
+import { encodeResource } from '../snapshot/decode.ts';
 import type { PolicySection } from '../snapshot/resources.ts';
 import { policySection } from '../snapshot/resources.ts';
-import { describeSection } from './describe.ts';
-import { createStage, placeOf, sectionOf } from './registry.ts';
+import { contextFixture } from './context.fixture.ts';
+import { createStage, describeSection, loadStages, placeOf, referencesOfSection, sectionOf } from './registry.ts';
 
 const SAMPLES: Record<PolicySection['section'], PolicySection> = {
   cors: policySection.parse({ section: 'cors', allowOrigins: ['*'] }),
+  authentication: policySection.parse({
+    section: 'authentication',
+    methods: [{ kind: 'apiKey', name: 'key', from: [{ in: 'header', name: 'x-api-key' }], credentials: [] }],
+    anyOf: [['key']],
+  }),
   transform: { section: 'transform' },
   timeout: { section: 'timeout' },
   fail: { section: 'fail', of: 'authentication', status: 503, code: 'x', message: 'y' },
 };
 
-test.each(Object.values(SAMPLES))('$section is built and described', (config) => {
-  const stage = createStage(config, { now: () => 0 });
+test.each(Object.values(SAMPLES))('$section is built and described', async (config) => {
+  const id = `policy/a/b/${config.section}`;
+  await loadStages([encodeResource({ kind: 'policy', id, source: 'a/b', config })]);
+  const stage = createStage(config, contextFixture());
   expect(stage?.name ?? 'timeout').toBe(config.section);
   expect(describeSection(config)).toMatchObject({ section: config.section });
 });
@@ -37,5 +45,22 @@ test('stages stand as DESIGN section 6 has them; a fail stands where its section
 });
 
 test('an unknown section throws', () => {
-  expect(() => createStage({ section: 'jwt' } as unknown as PolicySection, { now: () => 0 })).toThrow(TypeError);
+  expect(() => createStage({ section: 'jwt' } as unknown as PolicySection, contextFixture())).toThrow(TypeError);
+});
+
+test('what a section refers to is found wherever it stands', () => {
+  const config = policySection.parse({
+    section: 'authentication',
+    methods: [
+      {
+        kind: 'apiKey',
+        name: 'key',
+        from: [{ in: 'header', name: 'x-api-key' }],
+        credentials: ['credentials/a/b/c/apiKey'],
+      },
+    ],
+    anyOf: [['key']],
+  });
+  expect(referencesOfSection(config)).toEqual(['credentials/a/b/c/apiKey']);
+  expect(referencesOfSection(SAMPLES.cors)).toEqual([]);
 });

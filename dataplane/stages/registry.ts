@@ -2,45 +2,73 @@
  * Section of a policy → stage, and the order in which stages run (DESIGN section 6).
  *
  * To add a stage:
- *  1. its section, a strict object with a literal `section`, in snapshot/resources.ts, listed in `policySection`;
- *  2. one file here that exports `create<Name>(config, deps): Stage` and throws StageError, naming the field, on a config it can't use
+ *  1. its schema, a strict object with a literal `section`: one file in snapshot/sections/, listed in `policySection`;
+ *  2. one file here that exports `create<Name>(config, context): Stage` and throws StageError, naming the field, on a config it can't use
  *     (compile regexes, sets, keys there: a handler only looks up), with its test beside it;
- *  3. a case in `createStage` and a place in `PLACES` below, and a case in describe.ts: the compiler asks for all three;
- *  4. what it needs from outside (clock, store, HTTP client) as a field of StageDeps, injected in worker/.
- * A stage never imports another one. A handler that need not wait returns no promise.
+ *  3. its entry in SECTIONS below: the compiler asks for it.
+ * A stage never imports another one. A handler that need not wait returns no promise. What it needs from outside comes in its context.
  */
 import type { Stage } from '../pipeline/chain.ts';
+import type { ResourceBytes } from '../snapshot/decode.ts';
 import type { PolicySection } from '../snapshot/resources.ts';
+import { loadMethods } from './authentication/methods.ts';
+import { createAuthentication } from './authentication/stage.ts';
+import type { StageContext } from './context.ts';
 import { createCors } from './cors.ts';
+import { describeEdits } from './describe.ts';
 import { createFail } from './fail.ts';
 import { createTransform } from './transform.ts';
 
-type Section = PolicySection['section'];
+type SectionName = PolicySection['section'];
+type Config<S extends SectionName> = Extract<PolicySection, { section: S }>;
 
-/** What stages may need from outside; each takes what it needs. */
-export interface StageDeps {
-  /** ms, monotonic. */
-  readonly now: () => number;
+interface Entry<S extends SectionName> {
+  /** Request phase in ascending order, response phase in descending. Null: no stage, resolved when a rule is built. */
+  readonly place: number | null;
+  /** Null for a section that is no stage. Throws StageError. */
+  readonly create: (config: Config<S>, context: StageContext) => Stage | null;
+  /** Ids of the secrets and credentials it is made with: when they change, it is made anew. */
+  readonly references?: (config: Config<S>) => readonly string[];
+  /** What /debug/config may show: never a value that may be a secret. */
+  readonly describe: (config: Config<S>) => unknown;
 }
 
-/** A section that is a stage of its own. */
-type StageSection = Exclude<Section, 'fail' | 'timeout'>;
+const SECTIONS: { readonly [S in SectionName]: Entry<S> } = {
+  cors: { place: 20, create: createCors, describe: (config) => config },
+  authentication: {
+    place: 30,
+    create: createAuthentication,
+    references: ({ methods }) => methods.flatMap(referencedIds),
+    describe: (config) => config,
+  },
+  transform: {
+    place: 70,
+    create: (config) => createTransform(config),
+    describe: ({ request, response }) => ({
+      section: 'transform',
+      request: describeEdits(request),
+      response: describeEdits(response),
+    }),
+  },
+  timeout: { place: null, create: () => null, describe: (config) => config },
+  // Stands where its section would.
+  fail: { place: null, create: createFail, describe: (config) => config },
+};
 
-/** Request phase in ascending order, response phase in descending. The names without a stage yet are for `fail` in their place. */
-const PLACES: Record<StageSection, number> & Record<string, number> = {
+/** Places of sections that a `fail` may stand for and this build has no stage of. */
+const FURTHER_PLACES: Readonly<Record<string, number>> = {
   security: 10,
-  cors: 20,
-  authentication: 30,
   authorization: 40,
   rateLimit: 50,
   cache: 60,
-  transform: 70,
   plugins: 80,
 };
 
 /** Place in the chain; a `fail` of something this build does not know comes first. */
 export function placeOf(config: PolicySection): number {
-  return PLACES[sectionOf(config)] ?? 0;
+  const section = sectionOf(config);
+  const known = Object.hasOwn(SECTIONS, section) ? SECTIONS[section as SectionName].place : null;
+  return known ?? FURTHER_PLACES[section] ?? 0;
 }
 
 /** The section a policy block fills: a rule may have at most one of each. */
@@ -49,21 +77,45 @@ export function sectionOf(config: PolicySection): string {
 }
 
 /** Null for a section that is no stage but resolved when a rule is built. Throws StageError. */
-export function createStage(config: PolicySection, _deps: StageDeps): Stage | null {
-  switch (config.section) {
-    case 'cors':
-      return createCors(config);
-    case 'transform':
-      return createTransform(config);
-    case 'fail':
-      return createFail(config);
-    case 'timeout':
-      return null;
-    default:
-      return unknownSection(config);
+export function createStage(config: PolicySection, context: StageContext): Stage | null {
+  return entryOf(config).create(config, context);
+}
+
+/** Ids of resources a section can't be made without. */
+export function referencesOfSection(config: PolicySection): readonly string[] {
+  return entryOf(config).references?.(config) ?? [];
+}
+
+export function describeSection(config: PolicySection): unknown {
+  return entryOf(config).describe(config);
+}
+
+/**
+ * Loads the modules that the sections of a change need; null where they are all there. What can't be read is left to the decoder. Call it
+ * before the change is applied.
+ */
+export function loadStages(upsert: readonly ResourceBytes[]): Promise<void> | null {
+  const kinds = upsert.flatMap(({ id, body }) => (id.endsWith('/authentication') ? methodKinds(body) : []));
+  return kinds.length === 0 ? null : loadMethods(kinds);
+}
+
+function methodKinds(body: Uint8Array): string[] {
+  try {
+    const { config } = JSON.parse(Buffer.from(body).toString()) as { config?: { methods?: { kind?: unknown }[] } };
+    return (config?.methods ?? []).flatMap(({ kind }) => (typeof kind === 'string' ? [kind] : []));
+  } catch {
+    return [];
   }
 }
 
-function unknownSection(config: never): never {
-  throw new TypeError(`no stage for ${JSON.stringify(config)}`);
+/** Every id of a secret or of credentials in a method, whatever the field is called. */
+function referencedIds(value: unknown): string[] {
+  if (typeof value === 'string') return /^(secret|credentials)\//.test(value) ? [value] : [];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.values(value).flatMap(referencedIds);
+}
+
+function entryOf(config: PolicySection): Entry<SectionName> {
+  if (!Object.hasOwn(SECTIONS, config.section)) throw new TypeError(`no stage for section ${config.section}`);
+  return SECTIONS[config.section] as unknown as Entry<SectionName>;
 }

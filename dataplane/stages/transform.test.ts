@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { Headers } from '../pipeline/headers.ts';
 import { memoryExchange } from '../pipeline/memory-downstream.ts';
-import type { HeaderEdits } from '../snapshot/resources.ts';
+import type { HeaderEdits } from '../snapshot/primitives.ts';
 import { createTransform } from './transform.ts';
 
 const edits = (more: Partial<HeaderEdits>): HeaderEdits => ({ remove: [], set: [], add: [], ...more });

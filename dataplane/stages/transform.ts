@@ -1,7 +1,7 @@
 /** Header edits on the request and on the response: remove, then set, then add. */
 import type { Stage } from '../pipeline/chain.ts';
 import type { Headers } from '../pipeline/headers.ts';
-import type { HeaderEdits } from '../snapshot/resources.ts';
+import type { HeaderEdits } from '../snapshot/primitives.ts';
 import { StageError } from './stage-error.ts';
 
 export interface TransformConfig {

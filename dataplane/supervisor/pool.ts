@@ -9,7 +9,16 @@ import { backoffMs } from '../sync/backoff.ts';
 import type { Change } from '../sync/held.ts';
 import { METER_BYTES } from '../telemetry/meter.ts';
 import { addSeries, type SeriesImage } from '../telemetry/series.ts';
-import { type Bound, packChange, type WorkerGauges, type WorkerSetup, type WorkerVerdict } from '../worker/messages.ts';
+import { addStageCounts, type StageCounts } from '../telemetry/stage-counters.ts';
+import type { Trouble } from '../telemetry/trouble.ts';
+import {
+  type Bound,
+  packChange,
+  type WorkerCounts,
+  type WorkerGauges,
+  type WorkerSetup,
+  type WorkerVerdict,
+} from '../worker/messages.ts';
 import type { WriteLines } from './output.ts';
 import { Turns } from './turns.ts';
 import { type Utilisation, WorkerThread } from './worker-thread.ts';
@@ -20,6 +29,8 @@ export interface PoolOptions {
   readonly ports: Bound;
   readonly log: Log;
   readonly onLines: WriteLines;
+  /** What stages of some worker can't do now has changed. */
+  readonly onTroubles: () => void;
   /** Something about `listening` changed. */
   readonly onChange: () => void;
   /** What a worker started later must apply before it serves. */
@@ -62,7 +73,8 @@ interface Slot {
   /** Applies what all the others apply. */
   current: boolean;
   failures: number;
-  counted: { series: SeriesImage; gauges: WorkerGauges } | null;
+  counted: WorkerCounts | null;
+  troubles: readonly Trouble[];
   utilisation: Utilisation | undefined;
 }
 
@@ -74,6 +86,7 @@ export interface PoolVerdict {
 
 export interface PoolCounts {
   readonly series: SeriesImage;
+  readonly stages: StageCounts;
   readonly gauges: WorkerGauges[];
 }
 
@@ -85,6 +98,7 @@ export class WorkerPool {
   readonly #watch: NodeJS.Timeout;
   /** What workers counted that are no more. */
   #past: SeriesImage = { routes: new Map(), codes: new Map() };
+  #pastStages: StageCounts = new Map();
   #bound: Bound | null = null;
   #stopping = false;
   #restarts = 0;
@@ -102,6 +116,7 @@ export class WorkerPool {
         current: true,
         failures: 0,
         counted: null,
+        troubles: [],
         utilisation: undefined,
       };
       this.#slots.push(slot);
@@ -126,6 +141,12 @@ export class WorkerPool {
   /** Where they listen; null before. */
   get bound(): Bound | null {
     return this.#bound;
+  }
+
+  /** What running stages can't do at the moment, one line a policy. */
+  get troubles(): Trouble[] {
+    const all = this.#slots.flatMap((slot) => slot.troubles);
+    return [...new Map(all.map((trouble) => [trouble.id, trouble])).values()];
   }
 
   get meters(): SharedArrayBuffer[] {
@@ -200,6 +221,10 @@ export class WorkerPool {
     const images = this.#slots.flatMap((slot) => (slot.counted === null ? [] : [slot.counted.series]));
     return {
       series: addSeries([this.#past, ...images], maxRoutes),
+      stages: this.#slots.reduce(
+        (sum, slot) => (slot.counted === null ? sum : addStageCounts(sum, slot.counted.stages)),
+        this.#pastStages,
+      ),
       gauges: this.#slots.flatMap((slot) => (slot.counted === null ? [] : [slot.counted.gauges])),
     };
   }
@@ -242,6 +267,10 @@ export class WorkerPool {
       setup: { ...setup, index: slot.index, meter: slot.meter },
       log,
       onLines,
+      onTroubles: (troubles) => {
+        slot.troubles = troubles;
+        this.#options.onTroubles();
+      },
       onExit: (error) => this.#onExit(slot, error),
     });
   }
@@ -266,9 +295,11 @@ export class WorkerPool {
     slot.current = false;
     if (slot.counted !== null) {
       this.#past = addSeries([this.#past, slot.counted.series], Number.POSITIVE_INFINITY);
+      this.#pastStages = addStageCounts(this.#pastStages, slot.counted.stages);
       slot.counted = null;
     }
     slot.utilisation = undefined;
+    slot.troubles = [];
     if (wasListening) this.#options.onChange();
     if (this.#stopping) return;
     this.#restarts++;

@@ -6,6 +6,7 @@ import { messageOf } from '../errors.ts';
 import { shrinkHeap } from '../heap.ts';
 import { readMeters } from '../telemetry/meter.ts';
 import type { MetricsInput } from '../telemetry/metrics.ts';
+import { readStageCounts } from '../telemetry/stage-counters.ts';
 import { VERSION } from '../version.ts';
 import { createOutput, type Output } from './output.ts';
 import { Supervisor } from './supervisor.ts';
@@ -103,12 +104,13 @@ function stopSignal(lastWords: () => void): Promise<string> {
 function lazyMetrics(supervisor: Supervisor, output: Output, config: Config) {
   const read = async (): Promise<MetricsInput> => {
     const { pool, state, load } = supervisor;
-    const { series, gauges } = await pool.count(config.metricsMaxRoutes);
+    const { series, stages, gauges } = await pool.count(config.metricsMaxRoutes);
     const sum = (pick: (worker: (typeof gauges)[number]) => number): number =>
       gauges.reduce((total, worker) => total + pick(worker), 0);
     return {
       reading: readMeters(pool.meters),
       series,
+      stages: readStageCounts([stages]),
       gauges: {
         connections: sum((worker) => worker.connections),
         upstreamConnections: sum((worker) => worker.upstreamConnections),

@@ -84,6 +84,7 @@ export class Supervisor {
       log,
       onLines,
       onChange: () => this.#readinessMayHaveChanged(),
+      onTroubles: () => this.#troublesChanged(),
       replay: () => this.#held.replay(),
       random: Math.random,
     });
@@ -169,8 +170,7 @@ export class Supervisor {
     this.#controller = controller;
     this.#log.info({ event: 'connected', controller, revision: this.#held.revision }, 'connected to a controller');
     // Where nothing is to be sent, this is the only answer a new controller gets: what of the revision in the hello does not run.
-    const { revision, rejected } = this.#held;
-    if (revision !== '') this.#stream.sendVerdict({ revision, accepted: true, rejected, message: '' });
+    if (this.#held.revision !== '') this.#stream.sendVerdict(this.#verdict());
     this.#sendLoad();
   }
 
@@ -197,7 +197,27 @@ export class Supervisor {
     this.#lastGood?.schedule(() => this.#held.image());
     const { upsert, removed } = plan.change;
     await this.#applied('controller', startedAt, upsert.length, removed.length);
-    return { revision: this.#held.revision, accepted: true, rejected: this.#held.rejected, message: '' };
+    return this.#verdict();
+  }
+
+  /** What this data plane makes of what it holds: what does not run as it was sent, and what runs and can't do its work. */
+  #verdict(): Verdict {
+    const rejected = new Map(this.#held.rejected.map((one) => [one.id, one]));
+    for (const { id, message } of this.pool.troubles) {
+      const hash = this.#held.get(id)?.hash;
+      if (hash !== undefined && !rejected.has(id)) rejected.set(id, { id, hash, message });
+    }
+    return { revision: this.#held.revision, accepted: true, rejected: [...rejected.values()], message: '' };
+  }
+
+  /** Told at once: the status of a Policy is to say so while it holds. */
+  #troublesChanged(): void {
+    const { troubles } = this.pool;
+    this.#log.warn(
+      { event: 'troubles', troubles },
+      troubles.length === 0 ? 'all stages work again' : 'a stage is in trouble',
+    );
+    if (this.#held.revision !== '') this.#stream.sendVerdict(this.#verdict());
   }
 
   #notAccepted(revision: string, message: string): Verdict {

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { DataplaneError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { BATCH_BYTES } from '../telemetry/line-batch.ts';
+import type { Trouble } from '../telemetry/trouble.ts';
 import type {
   Bound,
   FromWorker,
@@ -30,6 +31,7 @@ export interface WorkerThreadOptions {
   readonly setup: WorkerSetup;
   readonly log: Log;
   readonly onLines: WriteLines;
+  readonly onTroubles: (troubles: readonly Trouble[]) => void;
   /** Once, when the thread has ended, for whatever reason. */
   readonly onExit: (error: DataplaneError) => void;
 }
@@ -45,7 +47,7 @@ export class WorkerThread {
   #error: Error | null = null;
   #ended = false;
 
-  constructor({ setup, log, onLines, onExit }: WorkerThreadOptions) {
+  constructor({ setup, log, onLines, onTroubles, onExit }: WorkerThreadOptions) {
     // Without stdout and stderr of its own nothing is piped through this thread.
     this.#worker = new Worker(ENTRY, { workerData: setup, name: `worker-${setup.index}` });
     this.#worker.on('message', (message: FromWorker) => {
@@ -55,6 +57,9 @@ export class WorkerThread {
           break;
         case 'log':
           log[message.level]({ worker: setup.index, ...message.fields }, message.message);
+          break;
+        case 'troubles':
+          onTroubles(message.troubles);
           break;
         case 'answer':
           this.#take(message.sequence)?.resolve(message.value);

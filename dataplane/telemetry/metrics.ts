@@ -6,6 +6,7 @@ import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import { cumulativeCounts } from './histogram.ts';
 import type { MeterReading } from './meter.ts';
 import { durationSumMs, type SeriesImage } from './series.ts';
+import type { StageSample } from './stage-counters.ts';
 
 /** Upper bounds of the duration histograms, ms: two significant digits, so that counts are exact (histogram.ts). */
 const BOUNDS_MS = [0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000] as const;
@@ -15,6 +16,7 @@ const CLASSES = ['aborted', '1xx', '2xx', '3xx', '4xx', '5xx'] as const;
 export interface MetricsInput {
   readonly reading: MeterReading;
   readonly series: SeriesImage;
+  readonly stages: readonly StageSample[];
   readonly gauges: {
     readonly connections: number;
     readonly upstreamConnections: number;
@@ -96,6 +98,7 @@ function describeMetrics(input: MetricsInput): Described[] {
       'Requests that ended with a reason code of the gateway.',
       codeSamples(series),
     ),
+    ...stageMetrics(input.stages),
     histogram(
       'tidegate_request_duration_seconds',
       'From the first byte of a request to the last of its response.',
@@ -192,6 +195,23 @@ function requestSamples({ routes }: SeriesImage): Sample[] {
     });
   }
   return samples;
+}
+
+/** What the counters of stages count, by their name. */
+const STAGE_HELP: Readonly<Record<string, string>> = {
+  authentication: 'Requests by what authentication made of them.',
+};
+
+function stageMetrics(samples: readonly StageSample[]): Described[] {
+  const byName = new Map<string, Sample[]>();
+  for (const { name, labels, value } of samples) {
+    const values = byName.get(name) ?? [];
+    byName.set(name, values);
+    values.push({ labels, value });
+  }
+  return Array.from(byName, ([name, values]) =>
+    counter(`tidegate_${name}_total`, STAGE_HELP[name] ?? 'Counted by a stage of the pipeline.', values),
+  );
 }
 
 function durationSamples({ routes }: SeriesImage): Sample[] {

@@ -10,11 +10,14 @@ import { createRequestIds } from '../pipeline/request-id.ts';
 import { RUNTIME_DEFAULTS } from '../runtime/deps.ts';
 import type { RuntimeDescription } from '../runtime/describe.ts';
 import { Runtime } from '../runtime/runtime.ts';
+import { loadStages } from '../stages/registry.ts';
 import { createLineFormat } from '../telemetry/access-log.ts';
 import { BATCH_BYTES, BATCH_DELAY_MS, LineBatch } from '../telemetry/line-batch.ts';
 import { LineFile } from '../telemetry/line-file.ts';
 import { LoadMeter } from '../telemetry/meter.ts';
 import { Series } from '../telemetry/series.ts';
+import { StageCounters } from '../telemetry/stage-counters.ts';
+import type { Trouble } from '../telemetry/trouble.ts';
 import { forward } from '../upstream/forward.ts';
 import { createUpstream, type Upstream } from '../upstream/upstream.ts';
 import {
@@ -26,12 +29,14 @@ import {
   type WorkerVerdict,
 } from './messages.ts';
 import { createRecord } from './record.ts';
+import { createServices, type WorkerServices } from './services.ts';
 
 export interface GatewayDeps {
   readonly setup: WorkerSetup;
   readonly log: Log;
   /** Lines for the supervisor. */
   readonly onLines: (lines: Uint8Array<ArrayBuffer>) => void;
+  readonly onTroubles: (troubles: readonly Trouble[]) => void;
 }
 
 export class Gateway {
@@ -44,11 +49,13 @@ export class Gateway {
   readonly #file: LineFile | null;
   readonly #wheel: TimerWheel;
   readonly #upstreams = new Set<Upstream>();
+  readonly #stageCounters = new StageCounters();
+  readonly #services: WorkerServices;
   readonly #runtime: Runtime;
   readonly #handler: (exchange: Exchange) => void;
   #listeners: Listener[] = [];
 
-  constructor({ setup, log, onLines }: GatewayDeps) {
+  constructor({ setup, log, onLines, onTroubles }: GatewayDeps) {
     this.#setup = setup;
     this.#log = log;
     this.#meter = new LoadMeter(setup.meter);
@@ -59,6 +66,7 @@ export class Gateway {
     this.#wheel = startWheel();
     const now = (): number => performance.now();
     const write = createLineFormat({ query: setup.accessLogQuery, epochMs: Date.now });
+    this.#services = createServices(setup);
     this.#runtime = new Runtime({
       createUpstream: (backend, endpoints) => this.#track(createUpstream(backend, endpoints, { wheel: this.#wheel })),
       forward,
@@ -71,6 +79,12 @@ export class Gateway {
       logError: (message, exchange, error) => this.#logError(message, exchange, error),
       newRequestId: createRequestIds(),
       now,
+      stages: {
+        epochMs: Date.now,
+        services: this.#services.services,
+        counter: (name, labels) => this.#stageCounters.counter(name, labels),
+        onTroubles: () => onTroubles(this.#runtime.troubles),
+      },
       random: Math.random,
       setTimer: (run, delayMs) => {
         const timer = setTimeout(run, delayMs);
@@ -87,7 +101,7 @@ export class Gateway {
   }
 
   /** One after the other; the verdict is that of the last, which names all that is rejected. */
-  apply(changes: readonly PackedChange[]): WorkerVerdict {
+  async apply(changes: readonly PackedChange[]): Promise<WorkerVerdict> {
     const startedAt = performance.now();
     let accepted = true;
     let message = '';
@@ -95,6 +109,8 @@ export class Gateway {
     let gone = false;
     for (const packed of changes) {
       const change = unpackChange(packed);
+      const loading = loadStages(change.upsert);
+      if (loading !== null) await loading;
       const applied = this.#runtime.apply(change);
       ({ accepted, message, rejected } = applied);
       if (accepted && applied.revision !== packed.revision) {
@@ -152,6 +168,7 @@ export class Gateway {
     const heapUsedBytes = process.memoryUsage().heapUsed;
     return {
       series: this.#series.image(),
+      stages: this.#stageCounters.image(),
       gauges: { connections, upstreamConnections, upstreamPending, refused, overflow, heapUsedBytes, logDropped },
     };
   }
@@ -174,6 +191,7 @@ export class Gateway {
     }
     await Promise.all(this.#listeners.map((listener) => listener.close(deadlineMs)));
     this.#runtime.close();
+    await this.#services.close();
     this.#wheel.stop();
     this.#lines.flush();
     await this.#file?.end();

@@ -13,6 +13,7 @@ const tell = (message: FromWorker): void => port.postMessage(message);
 const gateway = new Gateway({
   setup: workerData as WorkerSetup,
   log: forwardingLog((level, fields, message) => tell({ type: 'log', level, fields, message })),
+  onTroubles: (troubles) => tell({ type: 'troubles', troubles }),
   onLines: (lines) => port.postMessage({ type: 'lines', lines } satisfies FromWorker, [lines.buffer]),
 });
 

@@ -2,6 +2,8 @@
 import type { LogFields, LogLevel } from '../log.ts';
 import type { Rejection, ResourceBytes } from '../snapshot/decode.ts';
 import type { SeriesImage } from '../telemetry/series.ts';
+import type { StageCounts } from '../telemetry/stage-counters.ts';
+import type { Trouble } from '../telemetry/trouble.ts';
 
 /** Given to a worker when it starts. */
 export interface WorkerSetup {
@@ -65,6 +67,7 @@ export interface Bound {
 
 export interface WorkerCounts {
   readonly series: SeriesImage;
+  readonly stages: StageCounts;
   readonly gauges: WorkerGauges;
 }
 
@@ -85,6 +88,8 @@ export type FromWorker =
   | { readonly type: 'answer'; readonly sequence: number; readonly value: unknown }
   | { readonly type: 'failure'; readonly sequence: number; readonly message: string; readonly code: string }
   | { readonly type: 'log'; readonly level: LogLevel; readonly fields: LogFields; readonly message: string }
+  /** All that running stages can't do now. */
+  | { readonly type: 'troubles'; readonly troubles: readonly Trouble[] }
   | { readonly type: 'lines'; readonly lines: Uint8Array<ArrayBuffer> };
 
 export function packChange(change: {

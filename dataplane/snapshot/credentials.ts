@@ -1,0 +1,40 @@
+/**
+ * What a policy knows of secrets. Each resource belongs to the one policy that refers to it and carries its name in its id, so that it comes
+ * and goes with it. Values are shown nowhere: /debug/config and messages name ids.
+ */
+import { z } from 'zod';
+import { id } from './primitives.ts';
+
+/** One value of a Kubernetes Secret: a client secret, a cookie key. */
+export const secretResource = z.strictObject({
+  kind: z.literal('secret'),
+  /** `secret/<namespace>/<policy>/<secret>/<key>` */
+  id,
+  /** Base64. */
+  value: z.string().max(131_072),
+});
+export type SecretResource = z.infer<typeof secretResource>;
+
+const consumer = {
+  /** Who it is: the name that limits, rules and backends see. */
+  consumer: z.string().min(1).max(253),
+  groups: z.array(z.string().min(1).max(253)).max(64).default([]),
+};
+
+/** Credentials of consumers, from one Kubernetes Secret. */
+export const credentialsResource = z.strictObject({
+  kind: z.literal('credentials'),
+  /** `credentials/<namespace>/<policy>/<secret>/<type>` */
+  id,
+  /** `<namespace>/<name>` of the Secret. */
+  source: z.string(),
+  entries: z.discriminatedUnion('type', [
+    z.strictObject({
+      type: z.literal('apiKey'),
+      /** `hash`: SHA-256 of the key, hex. Keys are random, so one round is enough and a lookup leaks nothing of them. */
+      keys: z.array(z.strictObject({ hash: z.string().regex(/^[0-9a-f]{64}$/), ...consumer })),
+    }),
+  ]),
+});
+export type CredentialsResource = z.infer<typeof credentialsResource>;
+export type CredentialEntries = CredentialsResource['entries'];

@@ -1,0 +1,43 @@
+/** API keys from Kubernetes Secrets: looked up by their SHA-256, so that neither memory nor time tells anything of a key. */
+import { createHash } from 'node:crypto';
+import { NO_CLAIMS } from '../../pipeline/identity.ts';
+import type { MethodConfig } from '../../snapshot/sections/authentication.ts';
+import type { StageContext } from '../context.ts';
+import { StageError } from '../stage-error.ts';
+import { ABSENT, type Finding, type Method, type Vouched } from './method.ts';
+import { createPlaces, MAX_CREDENTIAL } from './places.ts';
+
+export function create(config: MethodConfig<'apiKey'>, context: StageContext, field: string): Method {
+  const places = createPlaces(config.from);
+  const known = new Map<string, Vouched>();
+  for (const [index, id] of config.credentials.entries()) {
+    const resource = context.credentials(id);
+    if (resource === undefined)
+      throw new StageError(`${field}.credentials[${index}]`, `there is no ${id}, or it was rejected`);
+    if (resource.entries.type !== 'apiKey')
+      throw new StageError(`${field}.credentials[${index}]`, `${id} holds no API keys`);
+    for (const { hash, consumer, groups } of resource.entries.keys) {
+      const identity = { consumer, groups, scopes: [], claims: NO_CLAIMS, method: config.name };
+      known.set(hash, { kind: 'vouched', identity, fields: [] });
+    }
+  }
+  const refused: Finding = {
+    kind: 'refused',
+    status: 401,
+    code: 'api-key-unknown',
+    detail: 'This API key is not known here.',
+  };
+  return {
+    name: config.name,
+    challenge: '',
+    writes: [],
+    strip: config.keepCredential ? null : places.strip,
+    find(exchange) {
+      const key = places.find(exchange);
+      if (key === undefined || key === '') return ABSENT;
+      if (key.length > MAX_CREDENTIAL) return refused;
+      const hash = createHash('sha256').update(key).digest('hex');
+      return known.get(hash) ?? refused;
+    },
+  };
+}

@@ -1,0 +1,5 @@
+/**
+ * What stages may use from outside the process's own hot path: stores, other servers, what workers share. A worker makes them once
+ * (worker/services.ts); what costs memory or a connection is loaded when a stage first asks for it.
+ */
+export type Services = object;
