@@ -87,6 +87,7 @@ async function assemble(
     store,
     gateway: config.gateway,
     gatewayNamespace: inCluster ? config.namespace : undefined,
+    secretsWatched: !inCluster || config.secrets.enabled,
   });
   // With files nothing is ever newer elsewhere: a folder that changed while nobody ran is served at once.
   const times = inCluster ? DEFAULT_SESSION_TIMES : { ...DEFAULT_SESSION_TIMES, unknownRevisionMs: 0 };

@@ -78,6 +78,7 @@ export const KINDS: Readonly<Record<TidegateKind, KindInfo>> = {
       text('Sections', 'sections'),
       condition('Accepted', 'Accepted'),
       condition('Programmed', 'Programmed'),
+      text('Reason', 'reason'),
       AGE,
     ],
   },

@@ -36,6 +36,10 @@ export type ProblemReason =
   | 'PortNotFound'
   /** The Service is of a type that has no endpoints of its own (ExternalName). */
   | 'ServiceUnsupported'
+  /** A Secret that a policy refers to does not exist, or can't be read. */
+  | 'SecretNotFound'
+  /** A Secret that a policy refers to lacks a key, or holds what can't be used. */
+  | 'SecretInvalid'
   /** A policy's target does not exist. */
   | 'TargetNotFound'
   /** A policy may not target this from its namespace. */

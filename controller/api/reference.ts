@@ -56,7 +56,7 @@ function objectSections(schema: Structural, path: string, kind: string): string[
   }
   for (const [name, field] of fields) {
     const inner = field.items ?? field;
-    if (inner.type === 'object') {
+    if (inner.type === 'object' && inner.additionalProperties === undefined) {
       lines.push(...objectSections(inner, `${path}.${name}${field.items === undefined ? '' : '[]'}`, kind));
     }
   }
@@ -70,6 +70,7 @@ function typeOf(field: Structural): string {
     const count = maxItems === undefined ? '' : `, ${minItems > 0 ? `${minItems} to` : 'up to'} ${maxItems}`;
     return `list of ${typeOf(field.items ?? {})}${count}`;
   }
+  if (field.additionalProperties !== undefined) return `map of ${typeOf(field.additionalProperties)}`;
   if (field.enum !== undefined) return field.enum.map((value) => `\`${value}\``).join(', ');
   if (field.type === 'integer' && field.minimum !== undefined && field.maximum !== undefined) {
     return `integer, ${field.minimum} to ${field.maximum}`;

@@ -19,6 +19,10 @@ export interface Structural {
   maxItems?: number;
   required?: string[];
   properties?: Record<string, Structural>;
+  /** A map: of an object without properties. */
+  additionalProperties?: Structural;
+  minProperties?: number;
+  maxProperties?: number;
   items?: Structural;
   anyOf?: { type: string }[];
   'x-kubernetes-int-or-string'?: true;
@@ -42,6 +46,8 @@ const COPIED = [
   'maxLength',
   'minItems',
   'maxItems',
+  'minProperties',
+  'maxProperties',
   'x-kubernetes-list-type',
   'x-kubernetes-list-map-keys',
   VALIDATIONS,
@@ -60,6 +66,10 @@ function convert(json: Json, path: string): Structural {
   }
   switch (json.type) {
     case 'object': {
+      if (typeof json.additionalProperties === 'object' && json.properties === undefined) {
+        const values = convert(json.additionalProperties as Json, `${path}.*`);
+        return { ...out, type: 'object', additionalProperties: values };
+      }
       const properties = Object.entries((json.properties ?? {}) as Record<string, Json>).map(
         ([name, value]) => [name, convert(value, `${path}.${name}`)] as const,
       );

@@ -16,12 +16,14 @@ import { PolicyTable } from '../model/policy-table.ts';
 import { gatewayOf, modelRoute, type RouteModel } from '../model/route.ts';
 import type { Slot } from '../model/slot.ts';
 import { keyOf, type ObjectKey, refOfKey, type StoreChange } from '../store/objects.ts';
+import { ANY_SECRET } from '../store/references.ts';
 import type { Store } from '../store/store.ts';
 import { compileBackend, refusalOf } from './backend.ts';
 import { backendOutcome, policyOutcome, routeOutcome } from './outcomes.ts';
-import { compilePolicy, policyId } from './policy.ts';
+import { type CompiledPolicy, compilePolicy, policyId } from './policy.ts';
 import type { CompiledResource, CompileResult } from './result.ts';
 import { compileRoute } from './rule.ts';
+import type { Secrets } from './sections/context.ts';
 import { Step } from './step.ts';
 
 export interface CompilerOptions {
@@ -33,6 +35,8 @@ export interface CompilerOptions {
    * data plane's own machine. Undefined: files on a laptop, where both are allowed.
    */
   readonly gatewayNamespace?: string | undefined;
+  /** Whether Secrets are among what the store is told. Default true. */
+  readonly secretsWatched?: boolean;
 }
 
 /** What one step has to look at again. */
@@ -51,6 +55,8 @@ export class Compiler {
   readonly #routes = new Map<ObjectKey, RouteModel>();
   readonly #backends = new Map<ObjectKey, BackendModel>();
   readonly #policies = new Map<ObjectKey, PolicyModel>();
+  readonly #compiledPolicies = new Map<ObjectKey, CompiledPolicy>();
+  readonly #secrets: Secrets;
   readonly #table: PolicyTable;
   readonly #collisions = new Collisions();
   readonly #resources = new Map<string, CompiledResource>();
@@ -62,6 +68,14 @@ export class Compiler {
     this.#store = options.store;
     this.#gateway = options.gateway;
     this.#allowLocal = options.gatewayNamespace === undefined;
+    const { store } = options;
+    this.#secrets = {
+      watched: options.secretsWatched ?? true,
+      get: (namespace, name) => store.get('Secret', namespace, name),
+      *list(namespace) {
+        for (const secret of store.list('Secret')) if (secret.metadata.namespace === namespace) yield secret;
+      },
+    };
     this.#table = new PolicyTable({
       gateway: options.gateway,
       gatewayNamespace: options.gatewayNamespace,
@@ -93,7 +107,10 @@ export class Compiler {
     for (const ref of change.refs) if (ref.kind === 'Policy') dirty.policies.add(keyOf(ref));
     for (const ref of change.refs) {
       if (ref.kind === 'Backend') dirty.backends.set(keyOf(ref), ref);
-      else if (ref.kind === 'Service') {
+      else if (ref.kind === 'Secret') {
+        for (const name of [ref.name, ANY_SECRET])
+          for (const by of this.#store.references.referrers({ ...ref, name })) dirty.policies.add(keyOf(by));
+      } else if (ref.kind === 'Service') {
         for (const by of this.#store.references.referrers(ref))
           if (by.kind === 'Backend') dirty.backends.set(keyOf(by), by);
       }
@@ -128,8 +145,10 @@ export class Compiler {
       const ref = refOfKey(key);
       const object = this.#served('Policy', ref);
       const policy = object === undefined ? null : modelPolicy(object);
-      if (policy === null) this.#policies.delete(key);
-      else this.#policies.set(key, policy);
+      if (policy === null) {
+        this.#policies.delete(key);
+        this.#compiledPolicies.delete(key);
+      } else this.#policies.set(key, policy);
       const { slots, policies } = this.#table.set(key, policy);
       for (const other of policies) verdicts.add(other);
       for (const slot of slots) this.#below(slot, dirty.routes);
@@ -140,8 +159,13 @@ export class Compiler {
         step.forget(key);
         continue;
       }
-      if (dirty.policies.has(key)) step.put(key, this.#table.holdsSomewhere(key) ? compilePolicy(policy) : []);
-      step.tell(key, policyOutcome(policy, this.#table.verdict(key), step.idsOf(key)));
+      if (dirty.policies.has(key)) {
+        const compiled = compilePolicy(policy, this.#secrets);
+        this.#compiledPolicies.set(key, compiled);
+        step.put(key, this.#table.holdsSomewhere(key) ? compiled.resources : []);
+      }
+      const compiled = this.#compiledPolicies.get(key);
+      step.tell(key, policyOutcome(policy, compiled, this.#table.verdict(key), step.idsOf(key)));
     }
   }
 

@@ -8,6 +8,7 @@ import type { PolicyModel } from '../model/policy.ts';
 import { formatTarget, type PolicyTable } from '../model/policy-table.ts';
 import type { RouteModel } from '../model/route.ts';
 import type { BackendRefusal } from './backend.ts';
+import type { CompiledPolicy } from './policy.ts';
 
 /** Characters of a summary: a column of `kubectl get` is no place for more. */
 const SUMMARY_ITEMS = 4;
@@ -56,10 +57,12 @@ export function backendOutcome(backend: BackendModel, resources: readonly string
 
 export function policyOutcome(
   policy: PolicyModel,
+  compiled: CompiledPolicy | undefined,
   verdict: ReturnType<PolicyTable['verdict']>,
   resources: readonly string[],
 ): ObjectOutcome {
-  const problems = [...policy.problems, ...verdict.problems];
+  const problems = [...policy.problems, ...(compiled?.problems ?? []), ...verdict.problems];
+  const closed = compiled?.closed ?? [];
   return {
     ...identity(policy, problems, resources),
     conditions: conditionsOf(problems, verdict.effective),
@@ -67,6 +70,7 @@ export function policyOutcome(
       targets: inOneLine(policy.targets.map(({ target }) => formatTarget(target))),
       sections: policy.sections.map(({ section }) => section).join(','),
     },
+    ...(closed.length === 0 ? {} : { closed }),
   };
 }
 

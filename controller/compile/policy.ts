@@ -1,50 +1,55 @@
-/** Sections of a Policy as resources: exhaustive, so that a new section does not compile until it is here. Pure. */
-import type { PolicyResource, PolicySection } from '@tidegate/dataplane/snapshot/resources';
-import { durationMs } from '../api/duration.ts';
+/** A Policy as resources: a block a section, and the secrets it takes along. Pure. */
+import type { PolicySection, Resource } from '@tidegate/dataplane/snapshot/resources';
+import { PROTECTING } from '@tidegate/dataplane/snapshot/sections/fail';
+import type { Problem } from '../api/problem.ts';
 import type { SectionName } from '../api/v1alpha1/policy.ts';
 import type { PolicyModel, SectionConfig } from '../model/policy.ts';
-import { compileHeaderEdits, compileTimeouts } from './edits.ts';
+import { compileSection } from './sections/compile.ts';
+import { type Secrets, SectionContext } from './sections/context.ts';
 
-const DEFAULT_ALLOW_METHODS = ['GET', 'HEAD', 'POST'];
-const DEFAULT_MAX_AGE_SECONDS = 5;
+export interface CompiledPolicy {
+  readonly resources: readonly Resource[];
+  readonly problems: readonly Problem[];
+  /** Sections that refuse their requests, as they could not be built. */
+  readonly closed: readonly SectionName[];
+}
 
-export function compilePolicy(policy: PolicyModel): PolicyResource[] {
+export function compilePolicy(policy: PolicyModel, secrets: Secrets): CompiledPolicy {
   const { namespace, name } = policy.ref;
-  return policy.sections.map((section) => ({
-    kind: 'policy',
-    id: policyId(policy, section.section),
-    source: `${namespace}/${name}`,
-    config: compileSection(section),
-  }));
+  const resources = new Map<string, Resource>();
+  const problems: Problem[] = [];
+  const closed: SectionName[] = [];
+  for (const section of policy.sections) {
+    const context = new SectionContext(policy.ref, section.section, secrets);
+    const config = section.spec === null ? null : build(section, context);
+    problems.push(...context.problems);
+    const protects = PROTECTING.has(section.section);
+    const failed = config === null || context.problems.length > 0;
+    if (failed && !protects) continue;
+    if (failed) closed.push(section.section);
+    else for (const resource of context.resources.values()) resources.set(resource.id, resource);
+    const id = policyId(policy, section.section);
+    resources.set(id, {
+      kind: 'policy',
+      id,
+      source: `${namespace}/${name}`,
+      config: failed ? failClosed(section.section) : config,
+    });
+  }
+  return { resources: [...resources.values()], problems, closed };
 }
 
 export function policyId(policy: PolicyModel, section: SectionName): string {
   return `policy/${policy.ref.namespace}/${policy.ref.name}/${section}`;
 }
 
-function compileSection(config: SectionConfig): PolicySection {
-  switch (config.section) {
-    case 'cors': {
-      const { spec } = config;
-      return {
-        section: 'cors',
-        allowOrigins: spec.allowOrigins,
-        allowMethods: spec.allowMethods ?? DEFAULT_ALLOW_METHODS,
-        allowHeaders: spec.allowHeaders ?? [],
-        exposeHeaders: spec.exposeHeaders ?? [],
-        allowCredentials: spec.allowCredentials,
-        maxAgeSeconds: spec.maxAge === undefined ? DEFAULT_MAX_AGE_SECONDS : Math.floor(durationMs(spec.maxAge) / 1000),
-      };
-    }
-    case 'transform': {
-      const { request, response } = config.spec;
-      return {
-        section: 'transform',
-        ...(request === undefined ? {} : { request: compileHeaderEdits(request) }),
-        ...(response === undefined ? {} : { response: compileHeaderEdits(response) }),
-      };
-    }
-    case 'timeout':
-      return { section: 'timeout', ...compileTimeouts(config.spec) };
-  }
+function build(section: SectionConfig, context: SectionContext): PolicySection | null {
+  return section.spec === null ? null : compileSection(section.section, section.spec as never, context);
+}
+
+/** What is wrong is for the operator: the client learns nothing of the inside. */
+function failClosed(of: SectionName): PolicySection {
+  const message =
+    'A protection of this route is not configured correctly; the operator finds the reason in its status.';
+  return { section: 'fail', of, status: 503, code: 'policy-invalid', message };
 }

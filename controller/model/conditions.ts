@@ -8,6 +8,8 @@ const REFERENCE_REASONS: ReadonlySet<ProblemReason> = new Set([
   'ServiceNotFound',
   'PortNotFound',
   'ServiceUnsupported',
+  'SecretNotFound',
+  'SecretInvalid',
 ]);
 
 /** The most a condition's message may hold is 32 Ki characters; a person reads fewer. */

@@ -38,4 +38,6 @@ export interface ObjectOutcome {
   readonly summary: Summary;
   /** Ids of the resources compiled from this object, sorted; Programmed asks whether data planes hold them. */
   readonly resources: readonly string[];
+  /** Sections of a Policy that could not be built and therefore refuse their requests. Absent: none. */
+  readonly closed?: readonly string[];
 }

@@ -1,4 +1,5 @@
 /** A Policy, validated section by section. Pure: one object in, one model out; what it holds for is policy-table.ts. */
+import { PROTECTING } from '@tidegate/dataplane/snapshot/sections/fail';
 import type { ObjectRef, Problem } from '../api/problem.ts';
 import {
   type PolicySpec,
@@ -13,8 +14,11 @@ import { check, validateSpec } from '../api/validate.ts';
 import { refOf, type TidegateObject } from '../store/objects.ts';
 import { createdAtMs } from './route.ts';
 
+export type SectionSpec<S extends SectionName> = NonNullable<PolicySpec[S]>;
+
+/** `spec` is null where the section does not validate: kept only of sections that protect, which then refuse their requests. */
 export type SectionConfig = {
-  readonly [S in SectionName]: { readonly section: S; readonly spec: NonNullable<PolicySpec[S]> };
+  readonly [S in SectionName]: { readonly section: S; readonly spec: SectionSpec<S> | null };
 }[SectionName];
 
 export interface PolicyModel {
@@ -26,7 +30,7 @@ export interface PolicyModel {
   readonly enforce: boolean;
   /** Valid ones, with their place in spec.targetRefs. */
   readonly targets: readonly { readonly index: number; readonly target: TargetRef }[];
-  /** Valid ones. An invalid one is left out: none of those there are now guards anything, so requests are served without it. */
+  /** Valid ones, and protecting ones in any case. What does not protect is left out when invalid: requests are served without it. */
   readonly sections: readonly SectionConfig[];
   readonly problems: readonly Problem[];
 }
@@ -48,7 +52,8 @@ export function modelPolicy(object: TidegateObject): PolicyModel {
     if (spec[section] === undefined) return [];
     // Defaults were filled in by the check of the whole; checking the part again changes nothing.
     const { value } = check(policySections[section], spec[section]);
-    return value === undefined ? [] : [{ section, spec: value } as SectionConfig];
+    if (value === undefined) return PROTECTING.has(section) ? [{ section, spec: null } as SectionConfig] : [];
+    return [{ section, spec: value } as SectionConfig];
   });
   return {
     ...base,

@@ -63,6 +63,12 @@ export function programmed(
 ): Programmed {
   const refused = outcome.conditions.find((condition) => condition.type === 'Accepted' && condition.status === 'False');
   if (refused !== undefined) return lasting(refused.reason, 'not accepted, so nothing of it serves');
+  if (outcome.closed !== undefined) {
+    return lasting(
+      'FailedClosed',
+      `${outcome.closed.join(', ')}: could not be built, so requests that need it are answered 503`,
+    );
+  }
   if (fleet.rejected.size > 0) {
     for (const id of outcome.resources) {
       const hash = hashOf(id);

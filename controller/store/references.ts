@@ -64,6 +64,7 @@ function targetsOf(object: StoreObject): ObjectKey[] {
         const name = field(target, 'name');
         if (field(target, 'kind') === 'Route' && typeof name === 'string') targets.add(`Route/${namespace}/${name}`);
       }
+      for (const name of secretNames(object.spec, 0)) targets.add(`Secret/${namespace}/${name}`);
       break;
     case 'EndpointSlice': {
       const service = object.metadata.labels?.['kubernetes.io/service-name'];
@@ -76,6 +77,25 @@ function targetsOf(object: StoreObject): ObjectKey[] {
   }
   return [...targets];
 }
+
+/** Stands for every Secret of a namespace: no object has this name. */
+export const ANY_SECRET = '*';
+
+/** By the names of api/v1alpha1/secret-ref.ts, wherever they stand. */
+function* secretNames(value: unknown, depth: number): IterableIterator<string> {
+  if (typeof value !== 'object' || value === null || depth > MAX_DEPTH) return;
+  for (const [key, inner] of Object.entries(value)) {
+    if (key === 'secretSelector') yield ANY_SECRET;
+    else if (/[sS]ecretRefs?$/.test(key)) {
+      for (const ref of Array.isArray(inner) ? inner : [inner]) {
+        const name = field(ref, 'name');
+        if (typeof name === 'string') yield name;
+      }
+    } else yield* secretNames(inner, depth + 1);
+  }
+}
+
+const MAX_DEPTH = 12;
 
 function field(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;

@@ -130,9 +130,18 @@ function sameForCompiler(before: StoreObject, after: StoreObject): boolean {
         isDeepStrictEqual(before.endpoints, after.endpoints)
       );
     case 'Secret':
-      return before.kind === 'Secret' && before.type === after.type && isDeepStrictEqual(before.data, after.data);
+      return (
+        before.kind === 'Secret' &&
+        before.type === after.type &&
+        isDeepStrictEqual(before.data, after.data) &&
+        isDeepStrictEqual(a.labels, b.labels) &&
+        a.annotations?.[GROUPS] === b.annotations?.[GROUPS]
+      );
   }
 }
+
+/** The annotation that compile/sections/context.ts reads. */
+const GROUPS = 'tidegate.dev/groups';
 
 function serviceOf(meta: ObjectMeta): string | undefined {
   return meta.labels?.['kubernetes.io/service-name'];

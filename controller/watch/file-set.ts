@@ -158,7 +158,7 @@ export class FileSet {
 }
 
 function contentOf(object: StoreObject): unknown {
-  return object.kind === 'Secret' ? [object.type, object.data] : (object as TidegateObject).spec;
+  return object.kind === 'Secret' ? [object.type, object.data, object.metadata] : (object as TidegateObject).spec;
 }
 
 function unreadable(message: string): ParsedFile {

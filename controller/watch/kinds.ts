@@ -23,11 +23,14 @@ export interface RawObject {
     readonly creationTimestamp?: string;
     readonly resourceVersion?: string;
     readonly labels?: Record<string, string>;
+    readonly annotations?: Record<string, string>;
   };
   readonly [field: string]: unknown;
 }
 
 const TIDEGATE_API = '/apis/tidegate.dev/v1alpha1';
+/** Groups of the consumers of a Secret. Other annotations may hold a copy of what was applied: the secret itself. */
+const GROUPS = 'tidegate.dev/groups';
 const SERVICE_NAME = 'kubernetes.io/service-name';
 
 function ours(kind: 'Route' | 'Backend' | 'Policy', plural: string): WatchedKind {
@@ -89,7 +92,14 @@ function secrets(labelSelector: string): WatchedKind {
     fieldSelector: 'type!=kubernetes.io/service-account-token,type!=helm.sh/release.v1',
     keep(raw) {
       const secret = raw as unknown as SecretObject;
-      return { kind: 'Secret', metadata: meta(raw), type: secret.type, data: secret.data };
+      const { labels } = raw.metadata;
+      const groups = raw.metadata.annotations?.[GROUPS];
+      const metadata = {
+        ...meta(raw),
+        ...(labels === undefined ? {} : { labels }),
+        ...(groups === undefined ? {} : { annotations: { [GROUPS]: groups } }),
+      };
+      return { kind: 'Secret', metadata, type: secret.type, data: secret.data };
     },
   };
 }

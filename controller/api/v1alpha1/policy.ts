@@ -1,7 +1,10 @@
 /** Policy: what requests have to live with, from the whole gateway down to one rule. */
 import { z } from 'zod';
 import { atLeastOneOf, type Rule, withRules } from '../rule.ts';
-import { conditions, duration, gateway, headerEdits, headerName, label, objectName, timeouts } from './common.ts';
+import { conditions, gateway, label, objectName, timeouts } from './common.ts';
+import { authentication } from './sections/authentication.ts';
+import { cors } from './sections/cors.ts';
+import { transform } from './sections/transform.ts';
 
 export const targetRef = withRules(
   z.strictObject({
@@ -21,67 +24,27 @@ export const targetRef = withRules(
 );
 export type TargetRef = z.output<typeof targetRef>;
 
-const origin = withRules(z.string().min(1).max(253), {
-  cel: `self == '*' || self.matches(r'^[a-z][a-z0-9+.-]*://(\\*\\.)?[^/?#*\\s]+$')`,
-  message: 'must be * or an origin such as https://shop.example.com or https://*.example.com, without path',
-  test: (value) =>
-    value === '*' ||
-    /^[a-z][a-z0-9+.-]*:\/\/(\*\.)?[^/?#*\s]+$/.test(value) ||
-    `must be * or an origin such as https://shop.example.com or https://*.example.com, got ${JSON.stringify(value)}`,
-});
-
-const corsMethod = withRules(z.string().min(1).max(20), {
-  cel: `self == '*' || self.matches('^[A-Z][A-Z-]*$')`,
-  message: 'must be * or a method in upper case such as GET',
-  test: (value) => value === '*' || /^[A-Z][A-Z-]*$/.test(value),
-});
-
-const cors = withRules(
-  z.strictObject({
-    allowOrigins: z
-      .array(origin)
-      .min(1)
-      .max(64)
-      .describe('Origins that may read the answers: exact, https://*.example.com, or * for all.'),
-    allowMethods: z
-      .array(corsMethod)
-      .max(16)
-      .optional()
-      .describe('Methods a preflight allows, or *. Absent: GET, HEAD, POST.'),
-    allowHeaders: z
-      .array(headerName)
-      .max(64)
-      .optional()
-      .describe('Request headers a preflight allows, or *. Absent: none beyond the safe ones.'),
-    exposeHeaders: z.array(headerName).max(64).optional().describe('Response headers a page may read.'),
-    allowCredentials: z.boolean().default(false).describe('Whether cookies and authorization may go along.'),
-    maxAge: duration('How long a browser may remember a preflight. Default 5s.').optional(),
-  }),
-  {
-    cel: "!self.allowCredentials || !self.allowOrigins.exists(o, o == '*')",
-    message: 'allowCredentials needs named origins: * would let every site act for a signed-in user',
-    test: (value) => !value.allowCredentials || !value.allowOrigins.includes('*'),
-  },
-).meta({ description: 'Cross-origin requests of browsers. Preflights are answered by the gateway.' });
-
-const transform = withRules(
-  z.strictObject({
-    request: headerEdits('Edits of the request before it is forwarded.').optional(),
-    response: headerEdits('Edits of the response before it is sent.').optional(),
-  }),
-  atLeastOneOf('request', 'response'),
-).meta({ description: 'Edits of headers.' });
-
 /** The sections, in the order of the pipeline. Each merges on its own; a policy has at least one. */
 export const policySections = {
   cors,
+  authentication,
   transform,
   timeout: timeouts.describe('How long requests may take.'),
 };
 export type SectionName = keyof typeof policySections;
 export const SECTION_NAMES = Object.keys(policySections) as SectionName[];
 
-const needsASection: Rule<object> = atLeastOneOf<Record<SectionName, unknown>>(...SECTION_NAMES) as Rule<object>;
+const needsASection: Rule<object> = {
+  ...(atLeastOneOf<Record<SectionName, unknown>>(...SECTION_NAMES) as Rule<object>),
+  message: 'set at least one section',
+};
+
+/** Every section may be left out. */
+function optionalSections<S extends Readonly<Record<string, z.ZodType>>>(sections: S) {
+  return Object.fromEntries(Object.entries(sections).map(([name, schema]) => [name, schema.optional()])) as {
+    [K in keyof S]: z.ZodOptional<S[K]>;
+  };
+}
 
 export const policySpec = withRules(
   z.strictObject({
@@ -97,9 +60,7 @@ export const policySpec = withRules(
       .boolean()
       .default(false)
       .describe('Policies of more specific targets can not override the sections of this one.'),
-    cors: policySections.cors.optional(),
-    transform: policySections.transform.optional(),
-    timeout: policySections.timeout.optional(),
+    ...optionalSections(policySections),
   }),
   needsASection,
 );

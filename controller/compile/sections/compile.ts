@@ -1,0 +1,32 @@
+/** Section → how it is compiled. Exhaustive: a new section does not build until it is here. */
+import type { PolicySection } from '@tidegate/dataplane/snapshot/resources';
+import type { SectionName } from '../../api/v1alpha1/policy.ts';
+import type { SectionSpec } from '../../model/policy.ts';
+import { compileHeaderEdits, compileTimeouts } from '../edits.ts';
+import { compileAuthentication } from './authentication.ts';
+import type { SectionContext } from './context.ts';
+import { compileCors } from './cors.ts';
+
+export type Compiled<S extends SectionName> = Extract<PolicySection, { section: S }>;
+
+/** Null: it could not be built, and the context holds why. */
+type Compile<S extends SectionName> = (spec: SectionSpec<S>, context: SectionContext) => Compiled<S> | null;
+
+const SECTIONS: { readonly [S in SectionName]: Compile<S> } = {
+  cors: compileCors,
+  authentication: compileAuthentication,
+  transform: ({ request, response }) => ({
+    section: 'transform',
+    ...(request === undefined ? {} : { request: compileHeaderEdits(request) }),
+    ...(response === undefined ? {} : { response: compileHeaderEdits(response) }),
+  }),
+  timeout: (spec) => ({ section: 'timeout', ...compileTimeouts(spec) }),
+};
+
+export function compileSection<S extends SectionName>(
+  section: S,
+  spec: SectionSpec<S>,
+  context: SectionContext,
+): PolicySection | null {
+  return SECTIONS[section](spec, context);
+}
