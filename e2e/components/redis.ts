@@ -1,0 +1,54 @@
+import { symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { freePorts } from '../bench/ports.ts';
+import { acquire, acquireProcess, type Ways } from './acquire.ts';
+import type { Component, ProcessComponent } from './component.ts';
+import { LocalProgram, programDirectory } from './local-program.ts';
+import { find } from './packages.ts';
+
+const image = 'redis:7.4-alpine';
+
+const ways: Ways = {
+  name: 'Redis',
+  variable: 'TIDEGATE_TEST_REDIS_URL',
+  program: () => find('redis-server', 'valkey-server', 'redis-check-rdb'),
+  // Not redis-server, which brings a service: redis-check-rdb is the same program under another name.
+  debianPackage: 'redis-tools',
+  startContainer,
+  startProcess,
+};
+
+/** A Redis for tests, empty unless given by URL. Undefined where none can be had (an error on CI). */
+export const startRedis = (): Promise<Component | undefined> => acquire(ways);
+
+/** A Redis that the test may stop, kill and pause. It keeps nothing on disk. */
+export const startRedisProcess = (): Promise<ProcessComponent | undefined> => acquireProcess(ways);
+
+async function startContainer(): Promise<Component> {
+  const { GenericContainer } = await import('testcontainers');
+  const container = await new GenericContainer(image).withExposedPorts(6379).start();
+  return {
+    name: 'Redis',
+    url: `redis://${container.getHost()}:${container.getMappedPort(6379)}`,
+    origin: 'container',
+    stop: async () => void (await container.stop()),
+  };
+}
+
+async function startProcess(command: string): Promise<ProcessComponent> {
+  const [port = 0] = await freePorts(1);
+  const directory = programDirectory('redis');
+  const named = join(directory, 'redis-server');
+  // By this name it decides what it is.
+  symlinkSync(command, named);
+  const program = new LocalProgram({
+    name: 'redis',
+    command: named,
+    args: ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--appendonly', 'no'],
+    directory,
+    port,
+    greet: 'PING\r\n',
+  });
+  await program.start();
+  return program.asComponent('Redis', `redis://127.0.0.1:${port}`);
+}
