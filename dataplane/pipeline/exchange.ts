@@ -73,6 +73,8 @@ export interface Answer {
   code: string;
 }
 
+const NO_FIELDS: readonly string[] = [];
+
 export class Exchange {
   // The request, set by the listener. `path` is what matching and forwarding both use, without query.
   readonly method: string;
@@ -113,6 +115,10 @@ export class Exchange {
   bytesOut = 0;
   /** Who calls; null where nobody was asked, or nobody said. */
   identity: Identity | null = null;
+  /** `www-authenticate` fields (name, value, …) for a caller who went on without credentials and turns out to need some. */
+  challenges: readonly string[] = NO_FIELDS;
+  /** The code a policy in dry run would have refused it with; the first one counts. */
+  wouldRefuse = '';
 
   /** Per-stage state, made only by stages that need it. */
   locals: Map<string, unknown> | null = null;

@@ -59,6 +59,8 @@ test('every field of a forwarded request', () => {
     rule: { id: resource.id, resource } as CompiledRule,
     status: 502,
     code: 'upstream-reset',
+    wouldRefuse: 'forbidden-default',
+    identity: { consumer: 'acme "gmbh"', groups: [], scopes: [], claims: {}, method: 'key' },
     backend: 'shop/orders',
     endpoint: '10.1.1.1:80',
     upstreamMs: 0.0624,
@@ -82,14 +84,16 @@ test('every field of a forwarded request', () => {
     backend: 'shop/orders',
     endpoint: '10.1.1.1:80',
     client: '10.0.0.1',
+    consumer: 'acme "gmbh"',
     code: 'upstream-reset',
+    wouldRefuse: 'forbidden-default',
     userAgent: 'curl/8',
   });
 });
 
 test('what is not known is left out, and the query unless asked for', () => {
   const line = parsed(format(exchange('/', 'token=secret'), 1000));
-  for (const name of ['route', 'backend', 'upstreamMs', 'code', 'userAgent', 'query'])
+  for (const name of ['route', 'backend', 'upstreamMs', 'consumer', 'code', 'wouldRefuse', 'userAgent', 'query'])
     expect(line).not.toHaveProperty(name);
   const withQuery = lineFormat({ query: true, epochMs: () => EPOCH_MS });
   expect(parsed(withQuery(exchange('/', 'a="b"'), 1000)).query).toBe('a="b"');

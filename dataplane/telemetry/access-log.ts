@@ -30,7 +30,9 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): WriteLin
   const origins = new WeakMap<CompiledRule, Buffer>();
   const targets = new Map<string, Target>();
   return (exchange, endMs, sink) => {
-    const { requestId, method, authority, path, protocol, clientAddress, rule, upstreamMs, code } = exchange;
+    const { requestId, method, authority, path, protocol, clientAddress, rule, upstreamMs, code, wouldRefuse } =
+      exchange;
+    const consumer = exchange.identity === null ? '' : exchange.identity.consumer;
     const userAgent = exchange.headers.get('user-agent');
     const asked = query ? exchange.query : undefined;
     const origin = rule === null ? NOTHING : (origins.get(rule) ?? addOrigin(origins, rule));
@@ -41,7 +43,9 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): WriteLin
       authority.length +
       path.length +
       clientAddress.length +
+      consumer.length +
       code.length +
+      wouldRefuse.length +
       (userAgent === undefined ? 0 : userAgent.length) +
       (asked === undefined ? 0 : asked.length);
     const into = sink.reserve(MAX_FIXED + characters * MAX_ESCAPED + origin.length + target.length);
@@ -73,9 +77,17 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): WriteLin
     at = putBytes(into, at, target);
     at = putBytes(into, at, CLIENT);
     at = putText(into, at, clientAddress);
+    if (consumer !== '') {
+      at = putBytes(into, at, CONSUMER);
+      at = putText(into, at, consumer);
+    }
     if (code !== '') {
       at = putBytes(into, at, CODE);
       at = putText(into, at, code);
+    }
+    if (wouldRefuse !== '') {
+      at = putBytes(into, at, WOULD_REFUSE);
+      at = putText(into, at, wouldRefuse);
     }
     if (userAgent !== undefined) {
       at = putBytes(into, at, USER_AGENT);
@@ -101,7 +113,9 @@ const BYTES_OUT = ascii(',"bytesOut":');
 const DURATION = ascii(',"durationMs":');
 const UPSTREAM = ascii(',"upstreamMs":');
 const CLIENT = ascii(',"client":"');
+const CONSUMER = ascii('","consumer":"');
 const CODE = ascii('","code":"');
+const WOULD_REFUSE = ascii('","wouldRefuse":"');
 const USER_AGENT = ascii('","userAgent":"');
 const CLOSING = ascii('"}\n');
 

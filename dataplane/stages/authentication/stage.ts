@@ -31,6 +31,7 @@ export function createAuthentication(config: AuthenticationSection, context: Sta
     ReturnType<typeof count>,
     ReturnType<typeof count>,
   ];
+  const plainChallenges = methods.flatMap(({ challenge }) => (challenge === '' ? [] : ['www-authenticate', challenge]));
   const only = methods.length === 1 ? methods[0] : undefined;
 
   function onRequest(exchange: Exchange): Answer | undefined | Promise<Answer | undefined> {
@@ -122,6 +123,7 @@ export function createAuthentication(config: AuthenticationSection, context: Sta
     if (config.optional && !partly) {
       anonymous.value++;
       clear(exchange);
+      exchange.challenges = plainChallenges;
       return undefined;
     }
     absent.value++;
