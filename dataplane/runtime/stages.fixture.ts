@@ -1,9 +1,10 @@
 /** Surroundings for runtimes whose stages need nothing from outside: tests and benchmarks. */
+import { Outbound } from '../outbound/outbound.ts';
 import type { StageSurroundings } from './deps.ts';
 
 export const QUIET_STAGES: StageSurroundings = {
   epochMs: () => 0,
-  services: {},
+  services: { http: new Outbound() },
   counter: () => ({ value: 0 }),
   onTroubles: () => {},
 };

@@ -1,4 +1,5 @@
 /** A context for stages in tests and benchmarks: time stands at 0, secrets and credentials are those given. */
+import { Outbound } from '../outbound/outbound.ts';
 import type { CredentialsResource } from '../snapshot/credentials.ts';
 import { StageCounters } from '../telemetry/stage-counters.ts';
 import type { StageContext } from './context.ts';
@@ -30,7 +31,7 @@ export function contextFixture({ secrets = {}, consumers = [], ...more }: Contex
       said.trouble = message;
     },
     counter: (name, labels) => counters.counter(name, labels),
-    services: {},
+    services: { http: new Outbound() },
     counters,
     said,
     ...more,

@@ -2,4 +2,9 @@
  * What stages may use from outside the process's own hot path: stores, other servers, what workers share. A worker makes them once
  * (worker/services.ts); what costs memory or a connection is loaded when a stage first asks for it.
  */
-export type Services = object;
+import type { Outbound } from '../outbound/outbound.ts';
+
+export interface Services {
+  /** Requests to identity providers and authorizers. */
+  readonly http: Outbound;
+}

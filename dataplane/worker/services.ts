@@ -1,4 +1,5 @@
 /** Makes what stages may use from outside, once a worker. */
+import { Outbound } from '../outbound/outbound.ts';
 import type { Services } from '../stages/services.ts';
 import type { WorkerSetup } from './messages.ts';
 
@@ -9,5 +10,6 @@ export interface WorkerServices {
 }
 
 export function createServices(_setup: WorkerSetup): WorkerServices {
-  return { services: {}, close: async () => {} };
+  const http = new Outbound();
+  return { services: { http }, close: () => http.close() };
 }
