@@ -12,12 +12,14 @@ describe('rights', () => {
     'discovery.k8s.io endpointslices get,list,watch',
   ];
   const asking = ['authentication.k8s.io tokenreviews create', 'authorization.k8s.io subjectaccessreviews create'];
+  const SECRETS = ' secrets get,list,watch';
   const events = 'events.k8s.io events create';
 
   test('the controller has exactly these', async () => {
     const manifests = await render({});
     expect(rulesOf(pick(manifests, 'ClusterRole', 'gateways-tidegate-controller'))).toEqual([
       ...watched,
+      SECRETS,
       events,
       ...asking,
     ]);
@@ -53,12 +55,12 @@ describe('rights', () => {
     expect(manifests.map(({ kind }) => kind)).not.toContain('APIService');
   });
 
-  test('limited to namespaces it has rights only there, Secrets only when asked', async () => {
+  test('limited to namespaces it has rights only there, and to Secrets', async () => {
     const manifests = await render({ values: 'locked-down-values.yaml' });
     const name = 'gateways-tenant-gateway-controller';
     const roles = manifests.filter(({ kind, metadata }) => kind === 'Role' && metadata.name === name);
     expect(roles.map(({ metadata }) => metadata.namespace)).toEqual(['shop', 'billing']);
-    for (const role of roles) expect(rulesOf(role)).toEqual([...watched, ' secrets get,list,watch', events]);
+    for (const role of roles) expect(rulesOf(role)).toEqual([...watched, SECRETS, events]);
     expect(rulesOf(pick(manifests, 'ClusterRole', name))).toEqual(asking);
   });
 

@@ -127,6 +127,7 @@ describe('good objects', () => {
       'SECTIONS',
       'ACCEPTED',
       'PROGRAMMED',
+      'REASON',
       'AGE',
     ]);
   });

@@ -1,0 +1,75 @@
+/** Who may call: keys of Secrets, revoked while it runs; a protection that can't be built refuses, says so, and recovers. */
+import { beforeAll, expect, test } from 'vitest';
+import type { Cluster } from '../cluster/cluster.ts';
+import { until } from '../cluster/process.ts';
+import { condition, curl, installedCluster, serveEcho } from '../harness/installation.ts';
+
+const namespace = 'access';
+const HOST = 'access.example.com';
+const KEY = 'acme-key-0123456789';
+let cluster: Cluster;
+let url: string;
+
+const ask = (path = '/', ...args: string[]) => curl(cluster, `${url}${path}`, '-H', `Host: ${HOST}`, ...args);
+const withKey = (key: string) => ['-H', `x-api-key: ${key}`];
+
+const secret = (name: string, stringData: Record<string, string>, groups = '') => ({
+  apiVersion: 'v1',
+  kind: 'Secret',
+  metadata: { name, namespace, annotations: { 'tidegate.dev/groups': groups } },
+  stringData,
+});
+const policy = (name: string, spec: object) => ({
+  apiVersion: 'tidegate.dev/v1alpha1',
+  kind: 'Policy',
+  metadata: { name, namespace },
+  spec: { targetRefs: [{ kind: 'Route', name: 'echo' }], ...spec },
+});
+const keys = (secretName: string) => ({
+  authentication: { methods: [{ name: 'key', apiKey: { secretRefs: [{ name: secretName }] } }] },
+});
+
+beforeAll(async () => {
+  cluster = await installedCluster();
+  url = await serveEcho(cluster, namespace, 1, HOST);
+});
+
+test('a Policy protects its Route: 401 without a key, 200 with one, and the backend learns who calls, not the key', async () => {
+  await cluster.apply([
+    secret('partners', { acme: KEY, umbrella: 'umbrella-key-0123456789' }, 'gold'),
+    policy('partners', keys('partners')),
+  ]);
+  await condition(cluster, namespace, 'policy.tidegate.dev/partners');
+  const anonymous = await ask();
+  expect([anonymous.status, JSON.parse(anonymous.body).code]).toEqual([401, 'credentials-missing']);
+  const wrong = await ask('/', ...withKey('acme-key-9876543210'));
+  expect([wrong.status, JSON.parse(wrong.body).code]).toEqual([401, 'api-key-unknown']);
+  const good = await ask('/', ...withKey(KEY), '-H', 'x-consumer: root');
+  expect(good.status).toBe(200);
+  const row = await cluster.kubectl(['get', 'policies', '-n', namespace, 'partners']);
+  expect(row).toMatch(/partners\s+Route\/echo\s+authentication\s+True\s+True/);
+});
+
+test('a key taken out of its Secret is refused within 2 s, and the others stay', async () => {
+  await cluster.apply(secret('partners', { acme: KEY, umbrella: 'umbrella-key-0123456789' }, 'gold'));
+  const patch = JSON.stringify({ data: { acme: null } });
+  await cluster.kubectl(['patch', 'secret', '-n', namespace, 'partners', '--type=merge', '-p', patch]);
+  const revokedAt = performance.now();
+  await until('the key is refused', async () => (await ask('/', ...withKey(KEY))).status === 401, 2000);
+  console.log(`access: revoked key refused after ${Math.round(performance.now() - revokedAt)} ms`);
+  expect((await ask('/', ...withKey('umbrella-key-0123456789'))).status).toBe(200);
+});
+
+test('a missing Secret closes the Route, with its name in the status; it opens when the Secret comes', async () => {
+  await cluster.apply(policy('partners', keys('nowhere')));
+  const resolved = await condition(cluster, namespace, 'policy.tidegate.dev/partners', 'ResolvedRefs', 'False');
+  expect(resolved).toMatchObject({ reason: 'SecretNotFound' });
+  expect(resolved.message).toContain(`Secret ${namespace}/nowhere does not exist`);
+  const programmed = await condition(cluster, namespace, 'policy.tidegate.dev/partners', 'Programmed', 'False');
+  expect(programmed.reason).toBe('FailedClosed');
+  await until('the route is closed', async () => (await ask('/', ...withKey(KEY))).status === 503, 10_000);
+  expect(JSON.parse((await ask()).body).code).toBe('policy-invalid');
+  await cluster.apply(secret('nowhere', { acme: KEY }));
+  await condition(cluster, namespace, 'policy.tidegate.dev/partners');
+  await until('the route is open again', async () => (await ask('/', ...withKey(KEY))).status === 200, 10_000);
+});
