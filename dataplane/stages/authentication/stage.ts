@@ -17,6 +17,15 @@ import { createMethod } from './methods.ts';
 
 export function createAuthentication(config: AuthenticationSection, context: StageContext): Stage {
   const methods = config.methods.map((method, index) => createMethod(method, context, `methods[${index}]`));
+  return compose(config, methods, context);
+}
+
+/** `methods` are those of the configuration, in its order. Throws StageError where `anyOf` does not name them all. */
+export function compose(
+  config: Pick<AuthenticationSection, 'anyOf' | 'optional' | 'consumerHeader' | 'groupsHeader'>,
+  methods: readonly Method[],
+  context: Pick<StageContext, 'counter'>,
+): Stage {
   const alternatives = alternativesOf(config, methods);
   const { consumerHeader, groupsHeader } = config;
   const dropped = [...new Set([consumerHeader, groupsHeader, ...methods.flatMap(({ writes }) => writes)])].filter(
@@ -70,6 +79,25 @@ export function createAuthentication(config: AuthenticationSection, context: Sta
         }
       }
       if (holds) return accept(exchange, alternative, findings);
+    }
+    return config.optional ? askTheRest(exchange, findings) : refuse(exchange, findings);
+  }
+
+  /** Before a request passes without a caller: none of its credentials may be a wrong one, also those that no alternative got to. */
+  function askTheRest(
+    exchange: Exchange,
+    findings: (Finding | undefined)[],
+  ): Answer | undefined | Promise<Answer | undefined> {
+    for (let index = 0; index < methods.length; index++) {
+      if (findings[index] !== undefined) continue;
+      const finding = (methods[index] as Method).find(exchange);
+      if (finding instanceof Promise) {
+        return finding.then((late) => {
+          findings[index] = late;
+          return askTheRest(exchange, findings);
+        });
+      }
+      findings[index] = finding;
     }
     return refuse(exchange, findings);
   }
@@ -166,7 +194,7 @@ export function createAuthentication(config: AuthenticationSection, context: Sta
 
 const ONLY: readonly number[] = [0];
 
-function alternativesOf(config: AuthenticationSection, methods: readonly Method[]): number[][] {
+function alternativesOf(config: Pick<AuthenticationSection, 'anyOf'>, methods: readonly Method[]): number[][] {
   const places = new Map<string, number>();
   for (const [index, { name }] of methods.entries()) {
     if (places.has(name)) throw new StageError(`methods[${index}].name`, `a second method called ${name}`);
