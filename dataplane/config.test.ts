@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type Config, helpText, loadConfig } from './config.ts';
 
@@ -77,6 +80,27 @@ test('plaintext TCP is for loopback only and must be asked for', () => {
   expect(errorsOf({ TIDEGATE_CONTROLLER: '127.0.0.1:1' })).toHaveLength(1);
   expect(errorsOf({ TIDEGATE_CONTROLLER: '127.0.0.1:1,10.0.0.1:1', ...insecure })[0]).toContain('10.0.0.1:1');
   expect(errorsOf({ TIDEGATE_CONTROLLER: '127.0.0.1.example.com:1', ...insecure })).toHaveLength(1);
+});
+
+test('the URL of Redis comes from its variable or a file, and is never printed', () => {
+  expect(load(LOCAL).redisUrl).toBeNull();
+  const url = 'rediss://user:hidden@redis.example:6380/2';
+  expect(load({ ...LOCAL, TIDEGATE_REDIS_URL: url }).redisUrl).toBe(url);
+  const folder = mkdtempSync(join(tmpdir(), 'config-'));
+  const file = join(folder, 'url');
+  writeFileSync(file, `${url}\n`);
+  expect(load({ ...LOCAL, TIDEGATE_REDIS_URL_FILE: file }).redisUrl).toBe(url);
+  expect(errorsOf({ ...LOCAL, TIDEGATE_REDIS_URL: url, TIDEGATE_REDIS_URL_FILE: file })[0]).toContain('both set');
+  writeFileSync(file, 'redis:hidden');
+  expect(errorsOf({ ...LOCAL, TIDEGATE_REDIS_URL_FILE: file })[0]).toMatch(/must hold redis:\/\//);
+  rmSync(folder, { recursive: true });
+  expect(errorsOf({ ...LOCAL, TIDEGATE_REDIS_URL_FILE: file })[0]).toContain("can't be read: ENOENT");
+  for (const wrong of ['http://:hidden@a', 'redis://', 'redis://:hidden@a/x', 'redis://:hidden@a?b', 'hidden']) {
+    const [error = '', ...more] = errorsOf({ ...LOCAL, TIDEGATE_REDIS_URL: wrong });
+    expect(more).toEqual([]);
+    expect(error).toContain('TIDEGATE_REDIS_URL (or --redis-url) must be redis://');
+    expect(error).not.toContain('hidden');
+  }
 });
 
 test('help names every variable', () => {

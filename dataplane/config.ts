@@ -2,8 +2,10 @@
  * What the operator sets: TIDEGATE_* variables, each also a flag (`TIDEGATE_HTTP_PORT` is `--http-port`), which wins. All
  * mistakes are reported at once, each with the variable, what it may be and what it is.
  */
+import { readFileSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import { parseArgs } from 'node:util';
+import { isRedisUrl, REDIS_URL_FORM } from './store/redis/url.ts';
 
 /** Undefined: not a value of this setting. By hand: loading zod for these few checks takes 5 MB of the supervisor. */
 type Read<T> = (raw: string) => T | undefined;
@@ -15,6 +17,8 @@ interface Setting<T> {
   /** Completes "must be …". */
   readonly expects: string;
   readonly help: string;
+  /** May hold a password: never printed. */
+  readonly secret?: true;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -162,6 +166,16 @@ const settings = {
     '0 to 100000',
     'routes with a label of their own in the metrics; the others are counted as "_other"',
   ),
+  TIDEGATE_REDIS_URL: {
+    ...setting(
+      (raw) => (raw === '' || isRedisUrl(raw) ? raw : undefined),
+      '',
+      REDIS_URL_FORM,
+      `Redis for rate limits and sessions that are shared: ${REDIS_URL_FORM}; empty: none`,
+    ),
+    secret: true as const,
+  },
+  TIDEGATE_REDIS_URL_FILE: setting(text(0), '', 'a file', 'a file that holds it instead, read at start'),
 };
 type SettingName = keyof typeof settings;
 type Values = { [K in SettingName]: (typeof settings)[K] extends Setting<infer T> ? T : never };
@@ -199,6 +213,8 @@ export interface Config {
   readonly drainDeadlineMs: number;
   readonly trustedHops: number;
   readonly metricsMaxRoutes: number;
+  /** May hold a password. Null: none is configured. */
+  readonly redisUrl: string | null;
 }
 
 export type AccessLogTarget =
@@ -222,14 +238,15 @@ export function loadConfig(env: Environment, argv: readonly string[]): LoadedCon
     if (value !== undefined) values[name] = value;
     else
       errors.push(
-        `${name} (or --${flagOf(name)}) must be ${spec.expects}; it is ${given === undefined ? 'not set' : JSON.stringify(given)}`,
+        `${name} (or --${flagOf(name)}) must be ${spec.expects}; ${given === undefined ? 'it is not set' : spec.secret ? 'what it is may hold a password' : `it is ${JSON.stringify(given)}`}`,
       );
   }
   if (errors.length > 0) return { ok: false, errors };
   const complete = values as Values;
   const tls = tlsOf(complete, errors);
+  const redisUrl = redisUrlOf(complete, errors);
   if (errors.length > 0) return { ok: false, errors };
-  return { ok: true, config: configOf(complete, tls), warnings: unknownVariables(env) };
+  return { ok: true, config: configOf(complete, tls, redisUrl), warnings: unknownVariables(env) };
 }
 
 /** A misspelt variable that silently does nothing costs its author an afternoon; the controller's may stand in the same environment. */
@@ -286,12 +303,28 @@ function tlsOf(values: Values, errors: string[]): TlsFiles | null {
   return null;
 }
 
+function redisUrlOf(
+  { TIDEGATE_REDIS_URL: url, TIDEGATE_REDIS_URL_FILE: file }: Values,
+  errors: string[],
+): string | null {
+  if (file === '') return url === '' ? null : url;
+  if (url !== '') errors.push('TIDEGATE_REDIS_URL and TIDEGATE_REDIS_URL_FILE are both set: unset one');
+  try {
+    const held = readFileSync(file, 'utf8').trim();
+    if (isRedisUrl(held)) return held;
+    errors.push(`TIDEGATE_REDIS_URL_FILE: ${file} must hold ${REDIS_URL_FORM}`);
+  } catch (error) {
+    errors.push(`TIDEGATE_REDIS_URL_FILE: ${file} can't be read: ${(error as NodeJS.ErrnoException).code}`);
+  }
+  return null;
+}
+
 function isLoopback(address: string): boolean {
   const host = address.slice(0, address.lastIndexOf(':'));
   return /^127(\.\d{1,3}){3}$/.test(host) || host === '[::1]' || host === 'localhost';
 }
 
-function configOf(values: Values, tls: TlsFiles | null): Config {
+function configOf(values: Values, tls: TlsFiles | null, redisUrl: string | null): Config {
   return Object.freeze({
     gateway: values.TIDEGATE_GATEWAY,
     nodeName: values.TIDEGATE_NODE_NAME,
@@ -314,6 +347,7 @@ function configOf(values: Values, tls: TlsFiles | null): Config {
     drainDeadlineMs: values.TIDEGATE_DRAIN_DEADLINE_MS,
     trustedHops: values.TIDEGATE_TRUSTED_HOPS,
     metricsMaxRoutes: values.TIDEGATE_METRICS_MAX_ROUTES,
+    redisUrl,
   });
 }
 

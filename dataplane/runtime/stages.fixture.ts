@@ -4,7 +4,7 @@ import type { StageSurroundings } from './deps.ts';
 
 export const QUIET_STAGES: StageSurroundings = {
   epochMs: () => 0,
-  services: { http: new Outbound() },
+  services: { http: new Outbound(), redis: null },
   counter: () => ({ value: 0 }),
   onTroubles: () => {},
 };

@@ -31,7 +31,7 @@ export function contextFixture({ secrets = {}, consumers = [], ...more }: Contex
       said.trouble = message;
     },
     counter: (name, labels) => counters.counter(name, labels),
-    services: { http: new Outbound() },
+    services: { http: new Outbound(), redis: null },
     counters,
     said,
     ...more,

@@ -88,6 +88,8 @@ export interface PoolCounts {
   readonly series: SeriesImage;
   readonly stages: StageCounts;
   readonly gauges: WorkerGauges[];
+  /** Of each worker. */
+  readonly redis: WorkerCounts['redis'][];
 }
 
 export class WorkerPool {
@@ -226,6 +228,7 @@ export class WorkerPool {
         this.#pastStages,
       ),
       gauges: this.#slots.flatMap((slot) => (slot.counted === null ? [] : [slot.counted.gauges])),
+      redis: this.#slots.flatMap((slot) => (slot.counted === null ? [] : [slot.counted.redis])),
     };
   }
 

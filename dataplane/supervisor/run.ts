@@ -104,7 +104,7 @@ function stopSignal(lastWords: () => void): Promise<string> {
 function lazyMetrics(supervisor: Supervisor, output: Output, config: Config) {
   const read = async (): Promise<MetricsInput> => {
     const { pool, state, load } = supervisor;
-    const { series, stages, gauges } = await pool.count(config.metricsMaxRoutes);
+    const { series, stages, gauges, redis } = await pool.count(config.metricsMaxRoutes);
     const sum = (pick: (worker: (typeof gauges)[number]) => number): number =>
       gauges.reduce((total, worker) => total + pick(worker), 0);
     return {
@@ -117,6 +117,7 @@ function lazyMetrics(supervisor: Supervisor, output: Output, config: Config) {
         upstreamPending: sum((worker) => worker.upstreamPending),
         workerHeapUsedBytes: sum((worker) => worker.heapUsedBytes),
       },
+      redis: redis.filter((state) => state !== 'unused').map((state) => state === 'up'),
       counters: { refused: sum((worker) => worker.refused), overflow: sum((worker) => worker.overflow) },
       eventLoopUtilisation: load.eventLoopUtilisation,
       state: { ...state, rejected: state.rejected.length },

@@ -79,6 +79,7 @@ export class Supervisor {
         accessLog,
         accessLogQuery: config.accessLogQuery,
         metricsMaxRoutes: config.metricsMaxRoutes,
+        redisUrl: config.redisUrl,
       },
       ports: { httpPort: config.httpPort, h2cPort: config.h2cPort },
       log,

@@ -41,6 +41,7 @@ const input: MetricsInput = {
     workerRestarts: 4,
   },
   logDropped: 0,
+  redis: [true, false],
   version: '9.9.9',
   nowMs: 61_000,
 };
@@ -94,6 +95,7 @@ test('what is scraped is valid and says what was counted', async () => {
     tidegate_snapshot_stale_seconds: 1.5,
     tidegate_last_good_age_seconds: 0,
     tidegate_worker_restarts_total: 4,
+    tidegate_redis_up: 0,
     'tidegate_build_info{version="9.9.9"}': 1,
   };
   expect(Object.fromEntries(Object.keys(expected).map((name) => [name, samples.get(name)]))).toEqual(expected);

@@ -23,6 +23,8 @@ export interface MetricsInput {
     readonly upstreamPending: number;
     readonly workerHeapUsedBytes: number;
   };
+  /** Of each worker that uses it: whether it answers. */
+  readonly redis: readonly boolean[];
   /** Of workers that live. */
   readonly counters: { readonly refused: number; readonly overflow: number };
   readonly eventLoopUtilisation: number;
@@ -136,6 +138,7 @@ function describeMetrics(input: MetricsInput): Described[] {
       'Connections turned away because there were too many.',
       one(counters.overflow),
     ),
+    ...redisMetrics(input.redis),
     gauge('tidegate_ready', 'Whether /readyz says yes.', flag(state.ready)),
     gauge('tidegate_controller_connected', 'Whether the stream to a controller is open.', flag(state.connected)),
     {
@@ -200,7 +203,15 @@ function requestSamples({ routes }: SeriesImage): Sample[] {
 /** What the counters of stages count, by their name. */
 const STAGE_HELP: Readonly<Record<string, string>> = {
   authentication: 'Requests by what authentication made of them.',
+  redis_commands: 'What was asked of Redis, by outcome.',
 };
+
+/** Nothing where nothing uses it. */
+function redisMetrics(answers: readonly boolean[]): Described[] {
+  if (answers.length === 0) return [];
+  const all = answers.every((answer) => answer) ? 1 : 0;
+  return [gauge('tidegate_redis_up', 'Whether Redis answers every worker that uses it.', all)];
+}
 
 function stageMetrics(samples: readonly StageSample[]): Described[] {
   const byName = new Map<string, Sample[]>();

@@ -66,7 +66,7 @@ export class Gateway {
     this.#wheel = startWheel();
     const now = (): number => performance.now();
     const write = createLineFormat({ query: setup.accessLogQuery, epochMs: Date.now });
-    this.#services = createServices(setup);
+    this.#services = createServices(setup, this.#stageCounters);
     this.#runtime = new Runtime({
       createUpstream: (backend, endpoints) => this.#track(createUpstream(backend, endpoints, { wheel: this.#wheel })),
       forward,
@@ -170,6 +170,7 @@ export class Gateway {
       series: this.#series.image(),
       stages: this.#stageCounters.image(),
       gauges: { connections, upstreamConnections, upstreamPending, refused, overflow, heapUsedBytes, logDropped },
+      redis: this.#services.services.redis?.state ?? 'unused',
     };
   }
 

@@ -13,6 +13,8 @@ export interface WorkerSetup {
   readonly accessLog: AccessLogSink;
   readonly accessLogQuery: boolean;
   readonly metricsMaxRoutes: number;
+  /** May hold a password. */
+  readonly redisUrl: string | null;
   /** METER_BYTES, kept over the deaths of workers. */
   readonly meter: SharedArrayBuffer;
 }
@@ -69,6 +71,7 @@ export interface WorkerCounts {
   readonly series: SeriesImage;
   readonly stages: StageCounts;
   readonly gauges: WorkerGauges;
+  readonly redis: 'unused' | 'up' | 'down';
 }
 
 /** Names are part of the metrics' names. Counters start again with the worker. */

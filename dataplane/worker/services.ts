@@ -1,6 +1,8 @@
 /** Makes what stages may use from outside, once a worker. */
 import { Outbound } from '../outbound/outbound.ts';
 import type { Services } from '../stages/services.ts';
+import { Redis } from '../store/redis/redis.ts';
+import type { StageCounters } from '../telemetry/stage-counters.ts';
 import type { WorkerSetup } from './messages.ts';
 
 export interface WorkerServices {
@@ -9,7 +11,14 @@ export interface WorkerServices {
   close(): Promise<void>;
 }
 
-export function createServices(_setup: WorkerSetup): WorkerServices {
+export function createServices(setup: WorkerSetup, counters: StageCounters): WorkerServices {
   const http = new Outbound();
-  return { services: { http }, close: () => http.close() };
+  const counter = counters.counter.bind(counters);
+  const redis = setup.redisUrl === null ? null : new Redis({ url: setup.redisUrl, counter });
+  return {
+    services: { http, redis },
+    async close() {
+      await Promise.all([http.close(), redis?.close()]);
+    },
+  };
 }
