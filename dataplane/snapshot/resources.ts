@@ -44,6 +44,11 @@ const weightedBackend = z.strictObject({
   weight: z.int().min(0).max(1000),
   backend: id.optional(),
   fail: z.strictObject({ status: z.int().min(500).max(599), code: z.string(), message: z.string() }).optional(),
+  /**
+   * Ids of all policy resources that hold for this share of the requests, where they differ from the rule's `policies`: a policy that
+   * targets the Backend wins its sections.
+   */
+  policies: z.array(id).optional(),
 });
 export type WeightedBackend = z.infer<typeof weightedBackend>;
 
