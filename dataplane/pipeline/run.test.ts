@@ -56,7 +56,6 @@ class Bench {
       terminal,
       requestTimeoutMs,
       backendTimeoutMs: 0,
-      share: null,
     };
   }
 

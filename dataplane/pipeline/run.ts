@@ -55,8 +55,7 @@ export class Pipeline {
         else this.answer(exchange, 503, 'not-configured', 'This gateway has not received its configuration yet.');
         return;
       }
-      const { rule } = match.target;
-      exchange.rule = rule.share === null ? rule : rule.share();
+      exchange.rule = match.target.rule;
       exchange.matchedPrefix = match.matchedPrefix;
     } catch (error) {
       this.#fail(exchange, 'routing failed', error);

@@ -3,6 +3,7 @@
  * and goes with it. Values are shown nowhere: /debug/config and messages name ids.
  */
 import { z } from 'zod';
+import { MAX_PASSWORD_HASH } from './password-hash.ts';
 import { id } from './primitives.ts';
 
 /** One value of a Kubernetes Secret: a client secret, a cookie key. */
@@ -33,6 +34,11 @@ export const credentialsResource = z.strictObject({
       type: z.literal('apiKey'),
       /** `hash`: SHA-256 of the key, hex. Keys are random, so one round is enough and a lookup leaks nothing of them. */
       keys: z.array(z.strictObject({ hash: z.string().regex(/^[0-9a-f]{64}$/), ...consumer })),
+    }),
+    z.strictObject({
+      type: z.literal('basic'),
+      /** `hash`: as readPasswordHash takes it. The consumer is the user. */
+      users: z.array(z.strictObject({ hash: z.string().min(1).max(MAX_PASSWORD_HASH), ...consumer })),
     }),
   ]),
 });

@@ -1,5 +1,6 @@
 /** A context for stages in tests and benchmarks: time stands at 0, secrets and credentials are those given. */
 import { Outbound } from '../outbound/outbound.ts';
+import { PasswordChecker } from '../passwords/checker.ts';
 import type { CredentialsResource } from '../snapshot/credentials.ts';
 import { StageCounters } from '../telemetry/stage-counters.ts';
 import type { StageContext } from './context.ts';
@@ -31,7 +32,7 @@ export function contextFixture({ secrets = {}, consumers = [], ...more }: Contex
       said.trouble = message;
     },
     counter: (name, labels) => counters.counter(name, labels),
-    services: { http: new Outbound(), redis: null },
+    services: { http: new Outbound(), passwords: new PasswordChecker(), redis: null },
     counters,
     said,
     ...more,

@@ -3,11 +3,14 @@
  * (worker/services.ts); what costs memory or a connection is loaded when a stage first asks for it.
  */
 import type { Outbound } from '../outbound/outbound.ts';
+import type { PasswordChecker } from '../passwords/checker.ts';
 import type { Redis } from '../store/redis/redis.ts';
 
 export interface Services {
   /** Requests to identity providers and authorizers. */
   readonly http: Outbound;
+  /** Verifies passwords off the event loop, and remembers. */
+  readonly passwords: PasswordChecker;
   /** Null: none is configured (TIDEGATE_REDIS_URL). */
   readonly redis: Redis | null;
 }

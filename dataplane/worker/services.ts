@@ -1,5 +1,6 @@
 /** Makes what stages may use from outside, once a worker. */
 import { Outbound } from '../outbound/outbound.ts';
+import { PasswordChecker } from '../passwords/checker.ts';
 import type { Services } from '../stages/services.ts';
 import { Redis } from '../store/redis/redis.ts';
 import type { StageCounters } from '../telemetry/stage-counters.ts';
@@ -13,12 +14,13 @@ export interface WorkerServices {
 
 export function createServices(setup: WorkerSetup, counters: StageCounters): WorkerServices {
   const http = new Outbound();
+  const passwords = new PasswordChecker();
   const counter = counters.counter.bind(counters);
   const redis = setup.redisUrl === null ? null : new Redis({ url: setup.redisUrl, counter });
   return {
-    services: { http, redis },
+    services: { http, passwords, redis },
     async close() {
-      await Promise.all([http.close(), redis?.close()]);
+      await Promise.all([http.close(), passwords.close(), redis?.close()]);
     },
   };
 }

@@ -3,6 +3,7 @@ import type { AuthenticationMethod } from '@tidegate/dataplane/snapshot/sections
 import type { MethodName, MethodSpec } from '../../api/v1alpha1/sections/authentication.ts';
 import type { SectionSpec } from '../../model/policy.ts';
 import { compileApiKey } from './authentication/api-key.ts';
+import { compileBasic } from './authentication/basic.ts';
 import type { Compiled } from './compile.ts';
 import type { SectionContext } from './context.ts';
 
@@ -16,6 +17,7 @@ export type CompileMethod<K extends MethodName> = (
 
 const METHODS: { readonly [K in MethodName]: CompileMethod<K> } = {
   apiKey: compileApiKey,
+  basic: compileBasic,
 };
 
 export function compileAuthentication(

@@ -4,7 +4,6 @@ import type { SectionName } from '../../api/v1alpha1/policy.ts';
 import type { SectionSpec } from '../../model/policy.ts';
 import { compileHeaderEdits, compileTimeouts } from '../edits.ts';
 import { compileAuthentication } from './authentication.ts';
-import { compileAuthorization } from './authorization.ts';
 import type { SectionContext } from './context.ts';
 import { compileCors } from './cors.ts';
 
@@ -16,7 +15,6 @@ type Compile<S extends SectionName> = (spec: SectionSpec<S>, context: SectionCon
 const SECTIONS: { readonly [S in SectionName]: Compile<S> } = {
   cors: compileCors,
   authentication: compileAuthentication,
-  authorization: compileAuthorization,
   transform: ({ request, response }) => ({
     section: 'transform',
     ...(request === undefined ? {} : { request: compileHeaderEdits(request) }),

@@ -7,8 +7,9 @@
 import { z } from 'zod';
 import { headerName } from '../primitives.ts';
 import { apiKeyMethod } from './authentication/api-key.ts';
+import { basicMethod } from './authentication/basic.ts';
 
-export const authenticationMethod = z.discriminatedUnion('kind', [apiKeyMethod]);
+export const authenticationMethod = z.discriminatedUnion('kind', [apiKeyMethod, basicMethod]);
 export type AuthenticationMethod = z.infer<typeof authenticationMethod>;
 export type MethodKind = AuthenticationMethod['kind'];
 export type MethodConfig<K extends MethodKind> = Extract<AuthenticationMethod, { kind: K }>;

@@ -1,5 +1,8 @@
-/** API keys from Kubernetes Secrets: looked up by their SHA-256, so that neither memory nor time tells anything of a key. */
-import { createHash } from 'node:crypto';
+/**
+ * API keys from Kubernetes Secrets: looked up by their SHA-256, so that neither memory nor time tells anything of a key. The hash is made
+ * anew each request: 0.4 µs, against 0.1 µs for a map of keys in the clear, which would sit in memory dumps and compare byte by byte.
+ */
+import { hash as digest } from 'node:crypto';
 import { NO_CLAIMS } from '../../pipeline/identity.ts';
 import type { MethodConfig } from '../../snapshot/sections/authentication.ts';
 import type { StageContext } from '../context.ts';
@@ -18,7 +21,7 @@ export function create(config: MethodConfig<'apiKey'>, context: StageContext, fi
       throw new StageError(`${field}.credentials[${index}]`, `${id} holds no API keys`);
     for (const { hash, consumer, groups } of resource.entries.keys) {
       const identity = { consumer, groups, scopes: [], claims: NO_CLAIMS, method: config.name };
-      known.set(hash, { kind: 'vouched', identity, fields: [] });
+      if (!known.has(hash)) known.set(hash, { kind: 'vouched', identity, fields: [] });
     }
   }
   const refused: Finding = {
@@ -36,8 +39,7 @@ export function create(config: MethodConfig<'apiKey'>, context: StageContext, fi
       const key = places.find(exchange);
       if (key === undefined || key === '') return ABSENT;
       if (key.length > MAX_CREDENTIAL) return refused;
-      const hash = createHash('sha256').update(key).digest('hex');
-      return known.get(hash) ?? refused;
+      return known.get(digest('sha256', key)) ?? refused;
     },
   };
 }

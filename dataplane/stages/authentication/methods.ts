@@ -22,6 +22,7 @@ interface MethodModule<K extends MethodKind> {
 
 const LOADERS: { readonly [K in MethodKind]: () => Promise<MethodModule<K>> } = {
   apiKey: () => import('./api-key.ts'),
+  basic: () => import('./basic.ts'),
 };
 
 const loaded: { [K in MethodKind]?: MethodModule<K> } = {};
@@ -29,9 +30,13 @@ const loaded: { [K in MethodKind]?: MethodModule<K> } = {};
 /** Before `createMethod` is called for these kinds. Unknown kinds are left for the decoder to refuse. */
 export async function loadMethods(kinds: Iterable<string>): Promise<void> {
   for (const kind of new Set(kinds)) {
-    if (!Object.hasOwn(LOADERS, kind) || loaded[kind as MethodKind] !== undefined) continue;
-    loaded[kind as MethodKind] = await LOADERS[kind as MethodKind]();
+    if (Object.hasOwn(LOADERS, kind)) await load(kind as MethodKind);
   }
+}
+
+async function load<K extends MethodKind>(kind: K): Promise<void> {
+  const modules: { [P in K]?: MethodModule<P> } = loaded;
+  modules[kind] ??= await LOADERS[kind]();
 }
 
 /** Throws StageError where the configuration can't be used. */

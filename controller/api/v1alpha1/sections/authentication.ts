@@ -3,10 +3,12 @@ import { z } from 'zod';
 import { exactlyOneOf, withRules } from '../../rule.ts';
 import { headerName, label, listMap } from '../common.ts';
 import { apiKey } from './authentication/api-key.ts';
+import { basic } from './authentication/basic.ts';
 
 /** To add a method: its file in authentication/, a line here, and its file in compile/sections/authentication/. */
 const methodKinds = {
   apiKey: apiKey.optional(),
+  basic: basic.optional(),
 };
 export type MethodName = keyof typeof methodKinds;
 const METHOD_NAMES = Object.keys(methodKinds) as MethodName[];
