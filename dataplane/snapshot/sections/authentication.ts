@@ -8,8 +8,9 @@ import { z } from 'zod';
 import { headerName } from '../primitives.ts';
 import { apiKeyMethod } from './authentication/api-key.ts';
 import { basicMethod } from './authentication/basic.ts';
+import { jwtMethod } from './authentication/jwt.ts';
 
-export const authenticationMethod = z.discriminatedUnion('kind', [apiKeyMethod, basicMethod]);
+export const authenticationMethod = z.discriminatedUnion('kind', [apiKeyMethod, basicMethod, jwtMethod]);
 export type AuthenticationMethod = z.infer<typeof authenticationMethod>;
 export type MethodKind = AuthenticationMethod['kind'];
 export type MethodConfig<K extends MethodKind> = Extract<AuthenticationMethod, { kind: K }>;

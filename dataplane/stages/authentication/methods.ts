@@ -23,6 +23,7 @@ interface MethodModule<K extends MethodKind> {
 const LOADERS: { readonly [K in MethodKind]: () => Promise<MethodModule<K>> } = {
   apiKey: () => import('./api-key.ts'),
   basic: () => import('./basic.ts'),
+  jwt: () => import('./jwt.ts'),
 };
 
 const loaded: { [K in MethodKind]?: MethodModule<K> } = {};

@@ -12,12 +12,17 @@ import { problem } from '../../pipeline/respond.ts';
 import type { AuthenticationSection } from '../../snapshot/sections/authentication.ts';
 import type { StageContext } from '../context.ts';
 import { StageError } from '../stage-error.ts';
+import { closeAll, createMethods } from './create-methods.ts';
 import type { Finding, Method, Vouched } from './method.ts';
-import { createMethod } from './methods.ts';
 
 export function createAuthentication(config: AuthenticationSection, context: StageContext): Stage {
-  const methods = config.methods.map((method, index) => createMethod(method, context, `methods[${index}]`));
-  return compose(config, methods, context);
+  const methods = createMethods(config.methods, context);
+  try {
+    return compose(config, methods, context);
+  } catch (error) {
+    closeAll(methods);
+    throw error;
+  }
 }
 
 /** `methods` are those of the configuration, in its order. Throws StageError where `anyOf` does not name them all. */
@@ -187,7 +192,7 @@ export function compose(
       onResponse: (exchange: Exchange) => runAll(responding, exchange),
     }),
     close() {
-      for (const method of methods) method.close?.();
+      closeAll(methods);
     },
   };
 }
