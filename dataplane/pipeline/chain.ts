@@ -16,11 +16,23 @@ export type RequestHandler = (exchange: Exchange) => Outcome | Promise<Outcome>;
  */
 export type ResponseHandler = (exchange: Exchange) => void | Promise<void>;
 
+export interface Explained {
+  /** One line for the operator, such as `consumer acme (group gold)`; it quotes nothing of a credential. */
+  readonly text: string;
+  /** Null: the request goes on. Else what this stage would answer; `code` is empty where that is no error. */
+  readonly answer: { readonly status: number; readonly code: string } | null;
+}
+
 /** One configured stage: what `create(config, deps)` returns. */
 export interface Stage {
   readonly name: string;
   readonly onRequest?: RequestHandler;
   readonly onResponse?: ResponseHandler;
+  /**
+   * What it would do to this request, for `tidegate explain` (POST /debug/explain). Nobody is served and nothing may be used up: a limiter
+   * looks without taking. What later stages go by is set (`exchange.identity`), as the request would. Stages without it are shown by name.
+   */
+  readonly explain?: (exchange: Exchange) => Explained | Promise<Explained>;
   /** Gives up what it holds (timers, connections). Called once, when the last exchange that could use it has finished. */
   readonly close?: () => void;
 }
@@ -40,6 +52,11 @@ export interface CompiledRule {
   /** ms, 0 is off. */
   readonly requestTimeoutMs: number;
   readonly backendTimeoutMs: number;
+  /**
+   * Where a backend of the rule has policies of its own: picks the backend for one request and answers what the rule is compiled to for it.
+   * Null: the rule is the same for all of them, and its terminal picks.
+   */
+  readonly share: (() => CompiledRule) | null;
 }
 
 /**

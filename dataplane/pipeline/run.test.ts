@@ -56,6 +56,7 @@ class Bench {
       terminal,
       requestTimeoutMs,
       backendTimeoutMs: 0,
+      share: null,
     };
   }
 

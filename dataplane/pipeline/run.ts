@@ -55,7 +55,8 @@ export class Pipeline {
         else this.answer(exchange, 503, 'not-configured', 'This gateway has not received its configuration yet.');
         return;
       }
-      exchange.rule = match.target.rule;
+      const { rule } = match.target;
+      exchange.rule = rule.share === null ? rule : rule.share();
       exchange.matchedPrefix = match.matchedPrefix;
     } catch (error) {
       this.#fail(exchange, 'routing failed', error);

@@ -5,7 +5,8 @@
  * cookies, a source before none; then the older Route, then `<namespace>/<name>`, then the rule's place in its Route, then the match's place.
  */
 import type { RulePlace } from '../snapshot/decode.ts';
-import type { Match as MatchResource, PathMatch } from '../snapshot/resources.ts';
+import type { PathMatch } from '../snapshot/primitives.ts';
+import type { Match as MatchResource } from '../snapshot/resources.ts';
 import {
   compilePredicates,
   compileWholeRegex,

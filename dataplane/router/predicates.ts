@@ -1,8 +1,10 @@
 /** What a match asks beyond host and path: method, headers, query, cookies, source address. Built once, tested per request. */
-import { BlockList, isIP } from 'node:net';
+import type { BlockList } from 'node:net';
+import { addressList, listHolds } from '../pipeline/addresses.ts';
+import { wholeRegex } from '../pipeline/path-test.ts';
+import { type HeaderView, parseCookies, parseQuery } from '../pipeline/values.ts';
 import type { Match as MatchResource, ValueMatch } from '../snapshot/resources.ts';
 import { RouteError } from './route-error.ts';
-import { parseCookies, parseQuery } from './values.ts';
 
 /** What the router sees of a request; an Exchange is one. */
 export interface RequestView {
@@ -14,13 +16,6 @@ export interface RequestView {
   readonly host: string;
   readonly headers: HeaderView;
   readonly clientAddress: string;
-}
-
-/** Names are lower-case; `fields` is name, value, name, value, … */
-export interface HeaderView {
-  readonly fields: readonly string[];
-  get(name: string): string | undefined;
-  getCombined(name: string): string | undefined;
 }
 
 interface ValueTest {
@@ -63,19 +58,13 @@ export function predicatesHold(tests: Predicates, request: RequestView): boolean
     const cookies = parseCookies(request.headers);
     for (const test of tests.cookies) if (!valueHolds(test, cookies.get(test.name))) return false;
   }
-  if (tests.sources !== null) {
-    const family = isIP(request.clientAddress);
-    if (family === 0 || !tests.sources.check(request.clientAddress, family === 6 ? 'ipv6' : 'ipv4')) return false;
-  }
-  return true;
+  return tests.sources === null || listHolds(tests.sources, request.clientAddress);
 }
 
 /** A regular expression that must match the whole of a value. Throws RouteError. */
 export function compileWholeRegex(source: string, field: string): RegExp {
   try {
-    // Alone first: `a)|(?:b` would otherwise leave the group that anchors it.
-    new RegExp(source);
-    return new RegExp(`^(?:${source})$`);
+    return wholeRegex(source);
   } catch (error) {
     throw new RouteError(field, error instanceof Error ? error.message : 'not a regular expression');
   }
@@ -107,18 +96,7 @@ function compileValues(matches: readonly ValueMatch[], field: string, lowerCase:
 
 function compileSources(sources: readonly string[], field: string): BlockList | null {
   if (sources.length === 0) return null;
-  const list = new BlockList();
-  for (const [index, source] of sources.entries()) {
-    const slash = source.indexOf('/');
-    const address = slash < 0 ? source : source.slice(0, slash);
-    const family = isIP(address);
-    const bits = slash < 0 ? '' : source.slice(slash + 1);
-    if (family === 0 || (slash >= 0 && !(/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128)))) {
-      throw new RouteError(`${field}[${index}]`, 'neither an address nor a CIDR block');
-    }
-    const type = family === 6 ? 'ipv6' : 'ipv4';
-    if (slash < 0) list.addAddress(address, type);
-    else list.addSubnet(address, Number(bits), type);
-  }
-  return list;
+  return addressList(sources, (index, message) => {
+    throw new RouteError(`${field}[${index}]`, message);
+  });
 }

@@ -1,30 +1,26 @@
 /** One rule and the parts it refers to → its chain and its place in the router. */
-import type { CompiledRule, RequestHandler, ResponseHandler, RuleSlot, Stage, Terminal } from '../pipeline/chain.ts';
+import type { CompiledRule, RequestHandler, ResponseHandler, RuleSlot, Terminal } from '../pipeline/chain.ts';
 import type { Pipeline } from '../pipeline/run.ts';
 import { compileRoutable, compileSalvage, type Routable } from '../router/candidate.ts';
 import { canonicalJson } from '../snapshot/canonical.ts';
 import type { RulePlace } from '../snapshot/decode.ts';
-import type { Timeouts } from '../snapshot/primitives.ts';
-import type { PolicySection, RuleResource } from '../snapshot/resources.ts';
-import { PROTECTING } from '../snapshot/sections/fail.ts';
-import { createFail } from '../stages/fail.ts';
-import { createForward } from '../stages/forward.ts';
+import type { RuleResource } from '../snapshot/resources.ts';
+import { byWeight, createForward, createShare, type ForwardDeps } from '../stages/forward.ts';
 import { createRedirect } from '../stages/redirect.ts';
-import { placeOf, sectionOf } from '../stages/registry.ts';
 import { createRespond } from '../stages/respond.ts';
 import { StageError } from '../stages/stage-error.ts';
 import { createProblem } from '../stages/terminal.ts';
-import { createTransform } from '../stages/transform.ts';
 import type { ForwardOptions } from '../upstream/seam.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { RuntimeDeps } from './deps.ts';
-
-/** A policy resource with the stage made of it; the stage is shared by all rules that refer to it. */
-export interface PolicyPart {
-  readonly config: PolicySection;
-  /** Null where the section is no stage. */
-  readonly stage: Stage | null;
-}
+import {
+  type ChainSection,
+  type CompiledTimeouts,
+  type PolicyPart,
+  sectionsOf,
+  stagesOf,
+  timeoutsOf,
+} from './rule-chain.ts';
 
 /** Parts by resource id, as the next generation will have them. */
 export interface Parts {
@@ -46,11 +42,6 @@ export interface RulePart {
   readonly hash: string;
 }
 
-interface Placed {
-  readonly place: number;
-  readonly stage: Stage;
-}
-
 /**
  * Keeps the place of `before` in the router where only what the rule does has changed. Throws StageError or RouteError, naming the
  * field, where a part is missing or wrong.
@@ -63,10 +54,45 @@ export function compileRule(
   pipeline: Pipeline,
   deps: RuntimeDeps,
 ): RulePart {
-  const policies = policiesOf(resource, parts);
-  const stages = stagesOf(resource, policies);
-  const timeouts = timeoutsOf(resource, policies, deps);
-  const compiled: CompiledRule = {
+  const around = { parts, pipeline, deps };
+  const all = sectionsOf(resource.policies, 'policies', (id) => parts.policy(id));
+  const whole = chain(resource, hash, all, deps, (timeouts) => terminalOf(resource, timeouts, around));
+  const shares = sharesOf(resource, hash, all, around);
+  const pick = shares === null ? null : byWeight(shares, deps.random);
+  const compiled: CompiledRule = pick === null ? whole : { ...whole, share: pick };
+  const answersPreflight = [all, ...(shares ?? []).map(({ sections }) => sections)].some((sections) =>
+    sections.some(({ config }) => config.section === 'cors'),
+  );
+  if (before?.routable && before.answersPreflight === answersPreflight && samePlace(resource, before.resource)) {
+    return { compiled, routable: before.routable, slot: before.slot, answersPreflight, resource, hash };
+  }
+  const slot: RuleSlot = { rule: compiled };
+  const routable = compileRoutable(resource, slot, answersPreflight);
+  return { compiled, routable, slot, answersPreflight, resource, hash };
+}
+
+interface Around {
+  readonly parts: Parts;
+  readonly pipeline: Pipeline;
+  readonly deps: RuntimeDeps;
+}
+
+interface Share {
+  readonly weight: number;
+  readonly sections: readonly ChainSection[];
+  readonly value: CompiledRule;
+}
+
+function chain(
+  resource: RuleResource,
+  hash: string,
+  sections: readonly ChainSection[],
+  deps: RuntimeDeps,
+  terminal: (timeouts: CompiledTimeouts) => Terminal,
+): CompiledRule {
+  const stages = stagesOf(resource, sections).map(({ stage }) => stage);
+  const timeouts = timeoutsOf(resource, sections, deps.defaults);
+  return {
     id: resource.id,
     hash,
     resource,
@@ -74,16 +100,25 @@ export function compileRule(
     response: stages
       .toReversed()
       .flatMap((stage): ResponseHandler[] => (stage.onResponse === undefined ? [] : [stage.onResponse])),
-    terminal: terminalOf(resource, timeouts, parts, pipeline, deps),
+    terminal: terminal(timeouts),
     ...timeouts,
+    share: null,
   };
-  const answersPreflight = policies.some(({ config }) => config.section === 'cors');
-  if (before?.routable && before.answersPreflight === answersPreflight && samePlace(resource, before.resource)) {
-    return { compiled, routable: before.routable, slot: before.slot, answersPreflight, resource, hash };
-  }
-  const slot: RuleSlot = { rule: compiled };
-  const routable = compileRoutable(resource, slot, answersPreflight);
-  return { compiled, routable, slot, answersPreflight, resource, hash };
+}
+
+/** Null where no backend of the rule has policies of its own. */
+function sharesOf(resource: RuleResource, hash: string, all: readonly ChainSection[], around: Around): Share[] | null {
+  const { action } = resource;
+  if (action.kind !== 'forward' || action.backends.every(({ policies }) => policies === undefined)) return null;
+  return action.backends.map((one, index) => {
+    const field = `action.backends[${index}].policies`;
+    const sections =
+      one.policies === undefined ? all : sectionsOf(one.policies, field, (id) => around.parts.policy(id));
+    const value = chain(resource, hash, sections, around.deps, (timeouts) =>
+      createShare(one, forwardDeps(action, timeouts, around)),
+    );
+    return { weight: one.weight, sections, value };
+  });
 }
 
 function samePlace(a: RuleResource, b: RuleResource | null): boolean {
@@ -112,6 +147,7 @@ export function compileRefusal(
     terminal: createProblem(REFUSED.status, REFUSED.code, detail, reply(pipeline)),
     requestTimeoutMs: 0,
     backendTimeoutMs: 0,
+    share: null,
   };
   const slot: RuleSlot = { rule: compiled };
   return {
@@ -126,86 +162,24 @@ export function compileRefusal(
 
 const REFUSED = { kind: 'fail', status: 503, code: 'route-rejected', message: '' } as const;
 
+/** Of the rule and of its shares, each once. */
+export function policyIdsOf({ policies, action }: RuleResource): string[] {
+  const shares = action.kind === 'forward' ? action.backends.flatMap((one) => one.policies ?? []) : [];
+  return [...new Set([...policies, ...shares])];
+}
+
 /** Ids a rule is to be rebuilt for when they come, go or change. */
 export function referencesOf(rule: RuleResource): string[] {
   const backends = rule.action.kind === 'forward' ? rule.action.backends : [];
-  return [...rule.policies, ...backends.flatMap(({ backend }) => (backend === undefined ? [] : [backend]))];
+  return [...policyIdsOf(rule), ...backends.flatMap(({ backend }) => (backend === undefined ? [] : [backend]))];
 }
 
-function policiesOf(resource: RuleResource, parts: Parts): PolicyPart[] {
-  const sections = new Set<string>();
-  return resource.policies.map((id, index) => {
-    const part = parts.policy(id) ?? guardOf(id);
-    if (part === undefined) throw new StageError(`policies[${index}]`, `there is no ${id}, or it was rejected`);
-    const section = sectionOf(part.config);
-    if (sections.has(section)) throw new StageError(`policies[${index}]`, `a second ${section} section`);
-    sections.add(section);
-    return part;
-  });
-}
-
-/**
- * What stands for a protecting section that is not there or was rejected: refuses every request. Keeping the rule as it was would leave it
- * open where the section is new. The last part of a policy's id is its section.
- */
-function guardOf(id: string): PolicyPart | undefined {
-  const of = id.slice(id.lastIndexOf('/') + 1);
-  if (!PROTECTING.has(of)) return undefined;
-  const message = 'A protection of this route could not be configured; the operator finds the reason in its status.';
-  const config = { section: 'fail', of, status: 503, code: 'policy-rejected', message } as const;
-  return { config, stage: createFail(config) };
-}
-
-function stagesOf(resource: RuleResource, policies: readonly PolicyPart[]): Stage[] {
-  const { headers } = resource;
-  const ownEdits = headers.request !== undefined || headers.response !== undefined;
-  const placed: Placed[] = [];
-  let merged = false;
-  for (const { config, stage } of policies) {
-    if (stage === null) continue;
-    if (ownEdits && config.section === 'transform') {
-      placed.push({ place: placeOf(config), stage: createTransform(config, headers) });
-      merged = true;
-    } else {
-      placed.push({ place: placeOf(config), stage });
-    }
-  }
-  if (ownEdits && !merged) {
-    placed.push({ place: placeOf({ section: 'transform' }), stage: createTransform(headers) });
-  }
-  return placed.sort((a, b) => a.place - b.place).map(({ stage }) => stage);
-}
-
-type CompiledTimeouts = Pick<CompiledRule, 'requestTimeoutMs' | 'backendTimeoutMs'>;
-
-function timeoutsOf(resource: RuleResource, policies: readonly PolicyPart[], deps: RuntimeDeps): CompiledTimeouts {
-  let policy: Timeouts = {};
-  for (const { config } of policies) if (config.section === 'timeout') policy = config;
-  return {
-    requestTimeoutMs: resource.timeouts.requestMs ?? policy.requestMs ?? deps.defaults.requestTimeoutMs,
-    backendTimeoutMs: resource.timeouts.backendMs ?? policy.backendMs ?? deps.defaults.backendTimeoutMs,
-  };
-}
-
-function terminalOf(
-  resource: RuleResource,
-  timeouts: CompiledTimeouts,
-  parts: Parts,
-  pipeline: Pipeline,
-  deps: RuntimeDeps,
-): Terminal {
-  const action = resource.action;
+function terminalOf(resource: RuleResource, timeouts: CompiledTimeouts, around: Around): Terminal {
+  const { action } = resource;
+  const { pipeline } = around;
   switch (action.kind) {
-    case 'forward': {
-      const { idleTimeoutMs, trustedHops, via } = deps.defaults;
-      const options: ForwardOptions = { rewrite: action.rewrite ?? null, ...timeouts, idleTimeoutMs, trustedHops, via };
-      const toBackend = (id: string): Terminal => {
-        const upstream = parts.upstream(id);
-        if (upstream === undefined) throw new StageError('action.backends', `there is no ${id}, or it was rejected`);
-        return (exchange) => deps.forward(exchange, upstream, options, pipeline);
-      };
-      return createForward(action, { toBackend, reply: reply(pipeline), random: deps.random });
-    }
+    case 'forward':
+      return createForward(action, forwardDeps(action, timeouts, around));
     case 'redirect':
       return createRedirect(action, reply(pipeline));
     case 'respond':
@@ -215,6 +189,21 @@ function terminalOf(
     default:
       return unknownAction(action);
   }
+}
+
+function forwardDeps(
+  action: Extract<RuleResource['action'], { kind: 'forward' }>,
+  timeouts: CompiledTimeouts,
+  { parts, pipeline, deps }: Around,
+): ForwardDeps {
+  const { idleTimeoutMs, trustedHops, via } = deps.defaults;
+  const options: ForwardOptions = { rewrite: action.rewrite ?? null, ...timeouts, idleTimeoutMs, trustedHops, via };
+  const toBackend = (id: string): Terminal => {
+    const upstream = parts.upstream(id);
+    if (upstream === undefined) throw new StageError('action.backends', `there is no ${id}, or it was rejected`);
+    return (exchange) => deps.forward(exchange, upstream, options, pipeline);
+  };
+  return { toBackend, reply: reply(pipeline), random: deps.random };
 }
 
 function reply(pipeline: Pipeline) {

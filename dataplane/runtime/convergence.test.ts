@@ -7,6 +7,7 @@ import { encodeResource } from '../snapshot/decode.ts';
 import { backendFixture, endpointsFixture, matchFixture, policyFixture, ruleFixture } from '../snapshot/fixtures.ts';
 import type { Resource } from '../snapshot/resources.ts';
 import type { Upstream } from '../upstream/upstream.ts';
+import { referencesOf } from './compile-rule.ts';
 import { RUNTIME_DEFAULTS } from './deps.ts';
 import { type Applied, Runtime } from './runtime.ts';
 import { QUIET_STAGES } from './stages.fixture.ts';
@@ -97,6 +98,7 @@ class Site {
   }
 }
 
+const transformOf = (policy: string) => `policy/${policy}/transform`;
 const name = fc.constantFrom(...NAMES);
 const version = fc.integer({ min: 1, max: 3 });
 const rule = fc
@@ -107,14 +109,19 @@ const rule = fc
     path: fc.constantFrom(...PATHS),
     backend: name,
     policies: fc.subarray(NAMES, { maxLength: 1 }),
+    /** Of its one share; undefined: those of the rule. */
+    share: fc.option(fc.subarray(NAMES, { maxLength: 1 }), { nil: undefined }),
   })
-  .map(({ name: rule, order, host, path, backend, policies }) =>
+  .map(({ name: rule, order, host, path, backend, policies, share }) =>
     ruleFixture(`${rule}/r`, {
       order,
       hosts: [host],
       matches: [matchFixture(path)],
-      action: { kind: 'forward', backends: [{ weight: 1, backend: `backend/${backend}` }] },
-      policies: policies.map((policy) => `policy/${policy}/transform`),
+      action: {
+        kind: 'forward',
+        backends: [{ weight: 1, backend: `backend/${backend}`, ...(share && { policies: share.map(transformOf) }) }],
+      },
+      policies: policies.map(transformOf),
     }),
   );
 const policy = fc.record({ name, version }).map(({ name: policyName, version: value }) =>
@@ -192,9 +199,7 @@ test('whatever is missing: an answer for every request, a rejection for every re
         for (const answer of site.everything()) expect(answer).toMatch(/^(200|404|503) /);
         for (const one of step) {
           if (one.kind !== 'rule') continue;
-          const missing = [...one.policies, ...(one.action.kind === 'forward' ? one.action.backends : [])]
-            .map((ref) => (typeof ref === 'string' ? ref : (ref.backend as string)))
-            .some((id) => !sent.has(id));
+          const missing = referencesOf(one).some((id) => !sent.has(id));
           if (missing) expect(rejected.map(({ id }) => id)).toContain(one.id);
         }
       }

@@ -6,7 +6,8 @@ import type { Rejection, RulePlace } from '../snapshot/decode.ts';
 import type { BackendResource, EndpointsResource, PolicyResource, Resource } from '../snapshot/resources.ts';
 import { RevisionSum } from '../snapshot/revision.ts';
 import type { Upstream } from '../upstream/upstream.ts';
-import type { PolicyPart, RulePart } from './compile-rule.ts';
+import type { RulePart } from './compile-rule.ts';
+import type { PolicyPart } from './rule-chain.ts';
 
 /** A resource as the controller sent it last. */
 export interface Held {

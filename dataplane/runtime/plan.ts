@@ -17,7 +17,7 @@ import type { BackendResource, EndpointsResource, PolicyResource, RuleResource }
 import { createStage, referencesOfSection } from '../stages/registry.ts';
 import { Secret } from '../stages/secret.ts';
 import { StageError } from '../stages/stage-error.ts';
-import { compileRefusal, compileRule, type Parts, type RulePart, referencesOf } from './compile-rule.ts';
+import { compileRefusal, compileRule, type Parts, policyIdsOf, type RulePart, referencesOf } from './compile-rule.ts';
 import type { RuntimeDeps } from './deps.ts';
 import type { Held, HeldBackend, HeldPolicy, Ledger } from './ledger.ts';
 import type { Troubles } from './troubles.ts';
@@ -237,7 +237,7 @@ class Draft implements Parts {
     if (sent !== null) {
       const part = this.#tryRule(sent, held.hash, before, (error) => this.#reject(id, held.hash, error));
       if (part !== null) {
-        const missing = sent.policies.find((policy) => this.#heldOf(policy) === undefined);
+        const missing = policyIdsOf(sent).find((policy) => this.#heldOf(policy) === undefined);
         if (missing === undefined) this.rejected.set(id, null);
         else
           this.#reject(id, held.hash, new StageError('policies', `there is no ${missing}: its requests are refused`));

@@ -1,10 +1,10 @@
 /** Builders of valid resources for tests and benchmarks on both sides of the contract. */
+import type { PathMatch } from './primitives.ts';
 import type {
   Action,
   BackendResource,
   EndpointsResource,
   Match,
-  PathMatch,
   PolicyResource,
   PolicySection,
   RuleResource,

@@ -26,3 +26,10 @@ export const timeouts = z.strictObject({
   backendMs: durationMs.optional(),
 });
 export type Timeouts = z.infer<typeof timeouts>;
+
+/** `prefix` is by path segment, as in Gateway API: `/a` matches `/a` and `/a/b`, not `/ab`. `regex` must match the whole path. */
+export const pathMatch = z.strictObject({
+  kind: z.enum(['exact', 'prefix', 'regex']),
+  value: z.string().min(1).max(1024),
+});
+export type PathMatch = z.infer<typeof pathMatch>;

@@ -6,16 +6,13 @@
  */
 import { z } from 'zod';
 import { credentialsResource, secretResource } from './credentials.ts';
-import { durationMs, headerEdits, headerValue, id, timeouts } from './primitives.ts';
+import { durationMs, headerEdits, headerValue, id, pathMatch, timeouts } from './primitives.ts';
 import { authenticationSection } from './sections/authentication.ts';
+import { authorizationSection } from './sections/authorization.ts';
 import { corsSection } from './sections/cors.ts';
 import { failSection } from './sections/fail.ts';
 import { timeoutSection } from './sections/timeout.ts';
 import { transformSection } from './sections/transform.ts';
-
-/** `prefix` is by path segment, as in Gateway API: `/a` matches `/a` and `/a/b`, not `/ab`. `regex` must match the whole path. */
-const pathMatch = z.strictObject({ kind: z.enum(['exact', 'prefix', 'regex']), value: z.string().min(1).max(1024) });
-export type PathMatch = z.infer<typeof pathMatch>;
 
 const valueMatch = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('exact'), name: z.string().min(1), value: z.string() }),
@@ -47,6 +44,11 @@ const weightedBackend = z.strictObject({
   weight: z.int().min(0).max(1000),
   backend: id.optional(),
   fail: z.strictObject({ status: z.int().min(500).max(599), code: z.string(), message: z.string() }).optional(),
+  /**
+   * Ids of all policy resources that hold for this share of the requests, where they differ from the rule's `policies`: a policy that
+   * targets the Backend wins its sections.
+   */
+  policies: z.array(id).optional(),
 });
 export type WeightedBackend = z.infer<typeof weightedBackend>;
 
@@ -101,6 +103,7 @@ export type RuleResource = z.infer<typeof ruleResource>;
 
 export const policySection = z.discriminatedUnion('section', [
   authenticationSection,
+  authorizationSection,
   corsSection,
   transformSection,
   timeoutSection,

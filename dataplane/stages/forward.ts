@@ -17,32 +17,40 @@ export interface ForwardDeps {
  * API asks for a 500.
  */
 export function createForward(action: Extract<Action, { kind: 'forward' }>, deps: ForwardDeps): Terminal {
-  const shares: { readonly upTo: number; readonly terminal: Terminal }[] = [];
-  let total = 0;
-  for (const one of action.backends) {
-    // Resolved with weight 0 too: a reference that is missing is reported before somebody shifts traffic to it.
-    const terminal = createShare(one, deps);
-    if (one.weight === 0) continue;
-    total += one.weight;
-    shares.push({ upTo: total, terminal });
-  }
-  const first = shares[0];
-  if (first === undefined) {
+  // Resolved with weight 0 too: a reference that is missing is reported before somebody shifts traffic to it.
+  const shares = action.backends.map((one) => ({ weight: one.weight, value: createShare(one, deps) }));
+  const used = shares.filter(({ weight }) => weight > 0);
+  if (used.length === 1) return (used[0] as (typeof used)[number]).value;
+  const pick = byWeight(used, deps.random);
+  if (pick === null) {
     return createProblem(500, 'no-backend', 'No backend of this route has a weight above 0.', deps.reply);
   }
-  if (shares.length === 1) return first.terminal;
-  return (exchange: Exchange) => {
-    const point = deps.random() * total;
-    for (const share of shares) {
-      if (point < share.upTo) {
-        share.terminal(exchange);
-        return;
-      }
-    }
+  return (exchange: Exchange) => pick()(exchange);
+}
+
+/** Gives each value for its share of the calls. Null where none has a weight. `random`: at least 0, less than 1. */
+export function byWeight<T>(
+  items: readonly { readonly weight: number; readonly value: T }[],
+  random: () => number,
+): (() => T) | null {
+  const shares: { readonly upTo: number; readonly value: T }[] = [];
+  let total = 0;
+  for (const { weight, value } of items) {
+    if (weight === 0) continue;
+    total += weight;
+    shares.push({ upTo: total, value });
+  }
+  const last = shares.pop();
+  if (last === undefined) return null;
+  return () => {
+    const point = random() * total;
+    for (const { upTo, value } of shares) if (point < upTo) return value;
+    return last.value;
   };
 }
 
-function createShare(one: WeightedBackend, deps: ForwardDeps): Terminal {
+/** Terminal of one backend of a rule. Throws StageError where it is not there. */
+export function createShare(one: WeightedBackend, deps: ForwardDeps): Terminal {
   if (one.fail !== undefined) return createProblem(one.fail.status, one.fail.code, one.fail.message, deps.reply);
   if (one.backend !== undefined) return deps.toBackend(one.backend);
   return createProblem(500, 'no-backend', 'This backend could not be resolved.', deps.reply);

@@ -12,6 +12,11 @@ const SAMPLES: Record<PolicySection['section'], PolicySection> = {
     methods: [{ kind: 'apiKey', name: 'key', from: [{ in: 'header', name: 'x-api-key' }], credentials: [] }],
     anyOf: [['key']],
   }),
+  authorization: policySection.parse({
+    section: 'authorization',
+    default: 'deny',
+    rules: [{ name: 'staff', action: 'allow', cel: '"staff" in auth.groups' }],
+  }),
   transform: { section: 'transform' },
   timeout: { section: 'timeout' },
   fail: { section: 'fail', of: 'authentication', status: 503, code: 'x', message: 'y' },

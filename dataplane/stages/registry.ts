@@ -13,6 +13,8 @@ import type { ResourceBytes } from '../snapshot/decode.ts';
 import type { PolicySection } from '../snapshot/resources.ts';
 import { loadMethods } from './authentication/methods.ts';
 import { createAuthentication } from './authentication/stage.ts';
+import { loadExpressions } from './authorization/expressions.ts';
+import { createAuthorization } from './authorization/stage.ts';
 import type { StageContext } from './context.ts';
 import { createCors } from './cors.ts';
 import { describeEdits } from './describe.ts';
@@ -27,6 +29,11 @@ interface Entry<S extends SectionName> {
   readonly place: number | null;
   /** Null for a section that is no stage. Throws StageError. */
   readonly create: (config: Config<S>, context: StageContext) => Stage | null;
+  /**
+   * Loads the modules that only some configurations need; null where there is nothing to load. Called with what no decoder has seen yet,
+   * before `create`.
+   */
+  readonly load?: (config: Readonly<Record<string, unknown>>) => Promise<void> | null;
   /** Ids of the secrets and credentials it is made with: when they change, it is made anew. */
   readonly references?: (config: Config<S>) => readonly string[];
   /** What /debug/config may show: never a value that may be a secret. */
@@ -38,7 +45,14 @@ const SECTIONS: { readonly [S in SectionName]: Entry<S> } = {
   authentication: {
     place: 30,
     create: createAuthentication,
+    load: ({ methods }) => loadMethods(listOf(methods).flatMap(({ kind }) => (typeof kind === 'string' ? [kind] : []))),
     references: ({ methods }) => methods.flatMap(referencedIds),
+    describe: (config) => config,
+  },
+  authorization: {
+    place: 40,
+    create: createAuthorization,
+    load: ({ rules }) => (listOf(rules).some(({ cel }) => cel !== undefined) ? loadExpressions() : null),
     describe: (config) => config,
   },
   transform: {
@@ -58,7 +72,6 @@ const SECTIONS: { readonly [S in SectionName]: Entry<S> } = {
 /** Places of sections that a `fail` may stand for and this build has no stage of. */
 const FURTHER_PLACES: Readonly<Record<string, number>> = {
   security: 10,
-  authorization: 40,
   rateLimit: 50,
   cache: 60,
   plugins: 80,
@@ -95,17 +108,26 @@ export function describeSection(config: PolicySection): unknown {
  * before the change is applied.
  */
 export function loadStages(upsert: readonly ResourceBytes[]): Promise<void> | null {
-  const kinds = upsert.flatMap(({ id, body }) => (id.endsWith('/authentication') ? methodKinds(body) : []));
-  return kinds.length === 0 ? null : loadMethods(kinds);
+  const loading = upsert.flatMap((one) => load(one) ?? []);
+  return loading.length === 0 ? null : Promise.all(loading).then(() => undefined);
 }
 
-function methodKinds(body: Uint8Array): string[] {
+function load({ id, body }: ResourceBytes): Promise<void> | null {
+  const section = id.slice(id.lastIndexOf('/') + 1);
+  if (!id.startsWith('policy/') || !Object.hasOwn(SECTIONS, section)) return null;
+  const { load: loader } = SECTIONS[section as SectionName];
+  if (loader === undefined) return null;
   try {
-    const { config } = JSON.parse(Buffer.from(body).toString()) as { config?: { methods?: { kind?: unknown }[] } };
-    return (config?.methods ?? []).flatMap(({ kind }) => (typeof kind === 'string' ? [kind] : []));
-  } catch {
-    return [];
+    const { config } = JSON.parse(Buffer.from(body).toString()) as { config?: Record<string, unknown> };
+    return loader(config ?? {});
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
   }
+}
+
+function listOf(value: unknown): Record<string, unknown>[] {
+  return Array.isArray(value) ? value.filter((one) => typeof one === 'object' && one !== null) : [];
 }
 
 /** Every id of a secret or of credentials in a method, whatever the field is called. */

@@ -74,6 +74,7 @@ describe.each(valuesFiles)('%s', (values) => {
       'metadata.namespace': 'gateways',
       'status.podIP': '10.244.0.9',
       'limits.cpu': '2',
+      'secret/redis/connection.url': 'rediss://user:password@redis.example:6380/0',
     };
     for (const program of ['controller', 'dataplane'] as const) {
       const env = environment(podTemplate(manifests, program), fields);
@@ -95,6 +96,7 @@ describe('what values.schema.json refuses, by name', () => {
     ['dataplane.image.digest', '"sha256:short"', "'/dataplane/image/digest'"],
     ['dataplane.resources.limits.memory', '"lots"', "'/dataplane/resources/limits/memory'"],
     ['dataplane.log.access', '"console"', "'/dataplane/log/access'"],
+    ['dataplane.redis.url', '"redis://a"', "'/dataplane/redis': additional properties 'url' not allowed"],
     ['controller.replicas', '0', "'/controller/replicas'"],
     ['certificates.source', '"vault"', "'/certificates/source'"],
     ['gateway', '"Two Words"', "'/gateway'"],
@@ -145,6 +147,18 @@ test('the notes say what starts, and what to type next', async () => {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+});
+
+test('the URL of Redis comes from a Secret, and from nowhere where none is named', async () => {
+  const redisUrl = async (set: Record<string, string>) =>
+    podTemplate(await render({ set }), 'dataplane').spec.containers[0].env.find(
+      ({ name }: Manifest) => name === 'TIDEGATE_REDIS_URL',
+    );
+  expect(await redisUrl({})).toBeUndefined();
+  expect(await redisUrl({ 'dataplane.redis.secretName': '"cache"' })).toEqual({
+    name: 'TIDEGATE_REDIS_URL',
+    valueFrom: { secretKeyRef: { name: 'cache', key: 'url' } },
+  });
 });
 
 test('the README names only values there are', () => {

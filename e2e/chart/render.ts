@@ -69,11 +69,15 @@ export function podTemplate(manifests: readonly Manifest[], component: string): 
   return found.spec.template;
 }
 
-/** Plain environment variables of the first container; those from fields are given by `fields`, by path. */
+/** Environment variables of the first container; those from fields are given by `fields`, by path, those of Secrets by `secret/<name>/<key>`. */
 export function environment(template: Manifest, fields: Readonly<Record<string, string>>): Record<string, string> {
   const values: Record<string, string> = {};
   for (const { name, value, valueFrom } of template.spec.containers[0].env) {
-    const path: string | undefined = valueFrom?.fieldRef?.fieldPath ?? valueFrom?.resourceFieldRef?.resource;
+    const secret = valueFrom?.secretKeyRef;
+    const path: string | undefined =
+      valueFrom?.fieldRef?.fieldPath ??
+      valueFrom?.resourceFieldRef?.resource ??
+      (secret === undefined ? undefined : `secret/${secret.name}/${secret.key}`);
     const text: string = path === undefined ? (value ?? '') : (fields[path] ?? '');
     values[name] = text.replaceAll(/\$\((\w+)\)/g, (whole, variable: string) => values[variable] ?? whole);
   }

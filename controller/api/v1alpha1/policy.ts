@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { atLeastOneOf, type Rule, withRules } from '../rule.ts';
 import { conditions, gateway, label, objectName, timeouts } from './common.ts';
 import { authentication } from './sections/authentication.ts';
+import { authorization } from './sections/authorization.ts';
 import { cors } from './sections/cors.ts';
 import { transform } from './sections/transform.ts';
 
@@ -28,6 +29,7 @@ export type TargetRef = z.output<typeof targetRef>;
 export const policySections = {
   cors,
   authentication,
+  authorization,
   transform,
   timeout: timeouts.describe('How long requests may take.'),
 };

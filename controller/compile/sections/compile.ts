@@ -4,6 +4,7 @@ import type { SectionName } from '../../api/v1alpha1/policy.ts';
 import type { SectionSpec } from '../../model/policy.ts';
 import { compileHeaderEdits, compileTimeouts } from '../edits.ts';
 import { compileAuthentication } from './authentication.ts';
+import { compileAuthorization } from './authorization.ts';
 import type { SectionContext } from './context.ts';
 import { compileCors } from './cors.ts';
 
@@ -15,6 +16,7 @@ type Compile<S extends SectionName> = (spec: SectionSpec<S>, context: SectionCon
 const SECTIONS: { readonly [S in SectionName]: Compile<S> } = {
   cors: compileCors,
   authentication: compileAuthentication,
+  authorization: compileAuthorization,
   transform: ({ request, response }) => ({
     section: 'transform',
     ...(request === undefined ? {} : { request: compileHeaderEdits(request) }),

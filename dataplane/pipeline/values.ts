@@ -2,7 +2,13 @@
  * Query parameters and cookies by name, read only when a rule asks for one. The last text read is remembered, since all
  * candidates of one request ask about the same one.
  */
-import type { HeaderView } from './predicates.ts';
+
+/** Names are lower-case; `fields` is name, value, name, value, … */
+export interface HeaderView {
+  readonly fields: readonly string[];
+  get(name: string): string | undefined;
+  getCombined(name: string): string | undefined;
+}
 
 export type Values = ReadonlyMap<string, string>;
 
