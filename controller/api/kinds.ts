@@ -70,7 +70,7 @@ export const KINDS: Readonly<Record<TidegateKind, KindInfo>> = {
     plural: 'policies',
     shortName: 'tgp',
     description:
-      'A Policy says what requests have to live with. Each section is inherited on its own from the Gateway to the Namespace, the Route and its rule.',
+      'A Policy says what requests have to live with. Each section is inherited on its own from the Gateway to the Namespace, the Route, its rule and the Backend.',
     spec: policySpec,
     status: policyStatus,
     columns: [

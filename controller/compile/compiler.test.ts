@@ -7,13 +7,16 @@ import { Store } from '../store/store.ts';
 import { Compiler } from './compiler.ts';
 import type { CompileResult } from './result.ts';
 
-const KINDS = ['Route', 'Backend', 'Policy', 'Service', 'EndpointSlice'] as const;
+const KINDS = ['Route', 'Backend', 'Policy', 'Service', 'EndpointSlice', 'Secret'] as const;
 
 describe('whatever was edited in whatever order, the result is that of a compilation from scratch', () => {
-  test('property: resources, revision, outcomes, and the sum of all steps', () => {
+  test.each([
+    ['anything', false],
+    ['what is valid', true],
+  ])('property, of %s: resources, revision, outcomes, and the sum of all steps', (_of, sound) => {
     fc.assert(
       fc.property(
-        batches(),
+        batches(sound),
         fc.constantFrom(undefined, 'n1'),
         fc.infiniteStream(fc.nat()),
         (edits, gatewayNamespace, random) => {
@@ -54,6 +57,8 @@ describe('whatever was edited in whatever order, the result is that of a compila
       'Overridden',
       'PortNotFound',
       'RuleConflict',
+      'SecretInvalid',
+      'SecretNotFound',
       'ServiceNotFound',
       'TargetNotFound',
     ]);
@@ -143,6 +148,18 @@ describe('the cost follows the change', () => {
     expect(gone.upsert).toHaveLength(COUNT / 10);
   });
 
+  test('a policy for a Backend: the Routes that use it, and no others', () => {
+    const canary = (timeout: string, generation: number): StoreObject => ({
+      kind: 'Policy',
+      metadata: { namespace: 'n5', name: 'canary', generation },
+      spec: { targetRefs: [{ kind: 'Backend', name: 'b' }], timeout: { request: timeout } },
+    });
+    expect(apply(canary('1s', 1)).compiled).toBe(1 + COUNT / 10);
+    const { compiled, upsert } = apply(canary('2s', 2));
+    expect(compiled).toBe(1);
+    expect(upsert.map(({ id }) => id)).toEqual(['policy/n5/canary/timeout']);
+  });
+
   test('a new generation that compiles to the same: no resource, one outcome', () => {
     const before = compiler.revision;
     const { upsert, removed, outcomes, revision } = apply(route(8, 2));
@@ -201,31 +218,30 @@ function outcomesOf(compiler: Compiler): Record<string, ObjectOutcome> {
   return Object.fromEntries([...compiler.outcomes].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Edits of a world so small that everything collides with everything. */
-function batches(): fc.Arbitrary<ObjectEvent[][]> {
-  const namespace = fc.constantFrom('n1', 'n2');
-  const name = fc.constantFrom('a', 'b', 'c');
-  const gateway = fc.constantFrom(undefined, undefined, undefined, 'other');
-  const path = fc.constantFrom(
-    {},
-    { path: { prefix: '/' } },
-    { path: { prefix: '/x' } },
-    { path: { exact: '/a', prefix: '/' } },
-  );
+/** Edits of a world so small that everything collides with everything. `sound`: nothing in it is invalid, so that more of it meets. */
+function batches(sound = false): fc.Arbitrary<ObjectEvent[][]> {
+  const some = <T, U>(good: readonly T[], ...bad: readonly U[]) =>
+    fc.constantFrom<T | U>(...good, ...(sound ? [] : bad));
+  const namespace = some(['n1'], 'n2');
+  const name = some(['a', 'b'], 'c');
+  const gateway = some([undefined, undefined, undefined], 'other');
+  const path = some([{}, { path: { prefix: '/' } }, { path: { prefix: '/x' } }], {
+    path: { exact: '/a', prefix: '/' },
+  });
   const action = fc.oneof(
     fc.record({
       backends: fc
         .uniqueArray(name, { minLength: 1, maxLength: 2 })
         .map((names) => names.map((one) => ({ name: one }))),
     }),
-    fc.constantFrom({ respond: { status: 200 } }, { respond: { status: 42 } }),
+    some([{ respond: { status: 200 } }], { respond: { status: 42 } }),
   );
   const rule = fc.record({
     name: fc.constantFrom('r1', 'r2'),
     matches: fc.option(fc.array(path, { minLength: 1, maxLength: 2 }), { nil: undefined }),
     action,
   });
-  const hosts = fc.constantFrom(undefined, ['a.example.com'], ['a.example.com', 'b.example.com'], ['BAD']);
+  const hosts = some([undefined, ['a.example.com'], ['a.example.com', 'b.example.com']], ['BAD']);
   const route = fc
     .record({ gateway, hosts, rules: fc.array(rule, { minLength: 1, maxLength: 2 }) })
     .map(({ gateway, hosts, rules }) =>
@@ -234,10 +250,10 @@ function batches(): fc.Arbitrary<ObjectEvent[][]> {
   const backend = fc
     .record({
       gateway,
-      form: fc.constantFrom(
+      form: some(
+        [{ hosts: [{ address: '10.0.0.1', port: 80 }] }],
         { service: { name: 'a', port: 80 } },
         { service: { name: 'b', port: 'http' } },
-        { hosts: [{ address: '10.0.0.1', port: 80 }] },
         { hosts: [{ address: '127.0.0.1', port: 80 }] },
         { dns: { name: 'x', port: 0 } },
       ),
@@ -251,14 +267,23 @@ function batches(): fc.Arbitrary<ObjectEvent[][]> {
       { kind: 'Namespace', name: 'n2' },
     ),
     fc.record({ kind: fc.constant('Route'), name, sectionName: fc.constantFrom(undefined, 'r1', 'r2') }).map(clean),
+    fc.record({ kind: fc.constant('Backend'), name }),
   );
+  const keys = fc
+    .oneof(
+      name.map((one) => ({ secretRefs: [{ name: one }] })),
+      fc.constant({ secretSelector: { matchLabels: { role: 'keys' } } }),
+      fc.constant({ secretRefs: 'none' }),
+    )
+    .map((apiKey) => ({ methods: [{ name: 'key', apiKey }] }));
   const policy = fc
     .record({
       gateway,
       targetRefs: fc.array(target, { minLength: 1, maxLength: 3 }),
       enforce: fc.boolean(),
-      timeout: fc.constantFrom(undefined, { request: '1s' }, { request: 'never' }),
+      timeout: some([undefined, { request: '1s' }], { request: 'never' }),
       transform: fc.constantFrom(undefined, { response: { remove: ['server'] } }),
+      authentication: fc.option(keys, { nil: undefined }),
     })
     .map(clean);
   const meta = {
@@ -290,12 +315,18 @@ function batches(): fc.Arbitrary<ObjectEvent[][]> {
       { maxLength: 2 },
     ),
   });
+  const secret = fc.record({
+    kind: fc.constant('Secret'),
+    metadata: fc.record({ namespace, name, labels: fc.constantFrom({}, { role: 'keys' }) }),
+    data: fc.constantFrom({ acme: 'YWNtZS1rZXktMDEyMzQ1Njc4OQ==' }, { lazy: 'c2hvcnQ=' }, {}),
+  });
   const object = fc.oneof(
     own('Route', route),
     own('Backend', backend),
     own('Policy', policy),
     service,
     slice,
+    secret,
   ) as unknown as fc.Arbitrary<StoreObject>;
   const event: fc.Arbitrary<ObjectEvent> = fc.oneof(
     { weight: 8, arbitrary: object.map((one): ObjectEvent => ({ type: 'upsert', object: one })) },

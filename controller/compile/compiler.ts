@@ -2,12 +2,13 @@
  * Store to resources, incrementally. What it gives is a pure function of the store's content; what it costs follows the change:
  * each object is compiled again only when something it reads differs.
  *
- * What an object reads: a Backend its Service and EndpointSlices; a Policy its targets; a Route whether its Backends serve, and
- * which policies win for its rules. Collisions between Routes touch their problems only, never their resources.
+ * What an object reads: a Backend its Service and EndpointSlices; a Policy its targets and Secrets; a Route whether its Backends serve, and
+ * which policies win for its rules and Backends. Collisions between Routes touch their problems only, never their resources.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { RevisionSum } from '@tidegate/dataplane/snapshot/revision';
 import type { ObjectRef } from '../api/problem.ts';
+import type { SectionName } from '../api/v1alpha1/policy.ts';
 import { type BackendModel, modelBackend } from '../model/backend.ts';
 import { Collisions } from '../model/collisions.ts';
 import type { ObjectOutcome } from '../model/outcome.ts';
@@ -53,6 +54,8 @@ export class Compiler {
   readonly #gateway: string;
   readonly #allowLocal: boolean;
   readonly #routes = new Map<ObjectKey, RouteModel>();
+  /** How many of `#routes` each namespace has. */
+  readonly #routesIn = new Map<string, number>();
   readonly #backends = new Map<ObjectKey, BackendModel>();
   readonly #policies = new Map<ObjectKey, PolicyModel>();
   readonly #compiledPolicies = new Map<ObjectKey, CompiledPolicy>();
@@ -83,6 +86,8 @@ export class Compiler {
         const route = this.#routes.get(`Route/${namespace}/${name}`);
         return route === undefined ? undefined : new Set(route.rules.map((rule) => rule.name));
       },
+      hasBackend: (namespace, name) => this.#backends.has(`Backend/${namespace}/${name}`),
+      hasRoutes: (namespace) => this.#routesIn.has(namespace),
     });
   }
 
@@ -103,7 +108,7 @@ export class Compiler {
   /** Takes over what the store says now of the objects named, and of what depends on them. */
   apply(change: StoreChange): CompileResult {
     const dirty: Dirty = { backends: new Map(), routes: new Set(), policies: new Set(), outcomes: new Set() };
-    for (const ref of change.refs) if (ref.kind === 'Route') this.#readRoute(ref, dirty);
+    this.#readRoutes(change, dirty);
     for (const ref of change.refs) if (ref.kind === 'Policy') dirty.policies.add(keyOf(ref));
     for (const ref of change.refs) {
       if (ref.kind === 'Backend') dirty.backends.set(keyOf(ref), ref);
@@ -116,8 +121,8 @@ export class Compiler {
       }
     }
     const step = new Step(this.#resources, this.#idsOf, this.#outcomes, this.#sum);
-    this.#settlePolicies(dirty, step);
     for (const ref of dirty.backends.values()) this.#settleBackend(ref, dirty, step);
+    this.#settlePolicies(dirty, step);
     for (const key of dirty.routes) this.#settleRoute(key, dirty, step);
     for (const key of dirty.outcomes) this.#tellRoute(key, step);
     return step.result(this.revision);
@@ -128,11 +133,32 @@ export class Compiler {
     return object !== undefined && gatewayOf(object, this.#gateway) === this.#gateway ? object : undefined;
   }
 
+  #readRoutes(change: StoreChange, dirty: Dirty): void {
+    const served = new Map<string, boolean>();
+    for (const ref of change.refs) {
+      if (ref.kind !== 'Route') continue;
+      if (!served.has(ref.namespace)) served.set(ref.namespace, this.#routesIn.has(ref.namespace));
+      this.#readRoute(ref, dirty);
+    }
+    // A namespace got its first Route or lost its last: seldom, so all policies are looked through.
+    const turned = new Set(
+      [...served].flatMap(([name, before]) => (before === this.#routesIn.has(name) ? [] : [name])),
+    );
+    if (turned.size === 0) return;
+    for (const [key, { targets }] of this.#policies) {
+      if (targets.some(({ target }) => target.kind === 'Namespace' && turned.has(target.name))) dirty.policies.add(key);
+    }
+  }
+
   #readRoute(ref: ObjectRef, dirty: Dirty): void {
     const key = keyOf(ref);
     const object = this.#served('Route', ref);
     const before = ruleNames(this.#routes.get(key));
     dirty.routes.add(key);
+    const more = (object === undefined ? 0 : 1) - (this.#routes.has(key) ? 1 : 0);
+    const count = (this.#routesIn.get(ref.namespace) ?? 0) + more;
+    if (count === 0) this.#routesIn.delete(ref.namespace);
+    else this.#routesIn.set(ref.namespace, count);
     if (object === undefined) this.#routes.delete(key);
     else this.#routes.set(key, modelRoute(object));
     if (before === ruleNames(this.#routes.get(key))) return;
@@ -174,6 +200,10 @@ export class Compiler {
       routes.add(`Route/${slot.namespace}/${slot.route}`);
       return;
     }
+    if (slot.level === 'backend') {
+      this.#usersOf({ kind: 'Backend', namespace: slot.namespace, name: slot.backend }, routes);
+      return;
+    }
     for (const [key, { ref }] of this.#routes) {
       if (slot.level === 'gateway' || slot.namespace === ref.namespace) routes.add(key);
     }
@@ -182,6 +212,7 @@ export class Compiler {
   #settleBackend(ref: ObjectRef, dirty: Dirty, step: Step): void {
     const key = keyOf(ref);
     const object = this.#served('Backend', ref);
+    const existed = this.#backends.has(key);
     const before = refusalOf(this.#backends.get(key), ref.namespace, ref.name);
     if (object === undefined) {
       this.#backends.delete(key);
@@ -193,9 +224,15 @@ export class Compiler {
       step.tell(key, backendOutcome(backend, step.idsOf(key)));
     }
     const after = refusalOf(this.#backends.get(key), ref.namespace, ref.name);
-    if (isDeepStrictEqual(before, after)) return;
-    for (const by of this.#store.references.referrers(ref)) {
-      if (by.kind === 'Route' && this.#routes.has(keyOf(by))) dirty.routes.add(keyOf(by));
+    if (existed !== this.#backends.has(key)) {
+      for (const by of this.#store.references.referrers(ref)) if (by.kind === 'Policy') dirty.policies.add(keyOf(by));
+    }
+    if (!isDeepStrictEqual(before, after)) this.#usersOf(ref, dirty.routes);
+  }
+
+  #usersOf(backend: ObjectRef, routes: Set<ObjectKey>): void {
+    for (const by of this.#store.references.referrers(backend)) {
+      if (by.kind === 'Route' && this.#routes.has(keyOf(by))) routes.add(keyOf(by));
     }
   }
 
@@ -223,10 +260,16 @@ export class Compiler {
       key,
       compileRoute(route, {
         failureOf: (namespace, name) => this.#refusal(namespace, name)?.failure ?? null,
-        policiesOf: (namespace, name, rule) =>
-          [...this.#table.effective(namespace, name, rule)]
-            .map(([section, policy]) => policyId(policy, section))
-            .sort(),
+        policiesOf: (namespace, name, rule) => {
+          const effective = this.#table.effective(namespace, name, rule);
+          return {
+            ids: idsOf(effective),
+            at: (backend) => {
+              const own = this.#table.effectiveAt(namespace, backend, effective);
+              return own === effective ? null : idsOf(own);
+            },
+          };
+        },
       }),
     );
     dirty.outcomes.add(key);
@@ -242,6 +285,10 @@ export class Compiler {
   #refusal(namespace: string, name: string) {
     return refusalOf(this.#backends.get(`Backend/${namespace}/${name}`), namespace, name);
   }
+}
+
+function idsOf(effective: ReadonlyMap<SectionName, PolicyModel>): string[] {
+  return [...effective].map(([section, policy]) => policyId(policy, section)).sort();
 }
 
 /** What policies can target of a Route; empty when there is none. */

@@ -38,6 +38,12 @@ const more = [
   'respond',
   'status',
   '__proto__',
+  'authentication',
+  'methods',
+  'apiKey',
+  'secretRefs',
+  'anyOf',
+  'Backend',
 ];
 const text = fc.oneof(fc.constantFrom(...words, ...more), fc.string({ maxLength: 6 }));
 const json = fc.letrec((tie) => ({
@@ -89,12 +95,27 @@ const GOOD = {
     targetRefs: [
       { kind: 'Route', name: 'a', sectionName: 'a' },
       { kind: 'Gateway', name: 'tidegate' },
+      { kind: 'Backend', name: 'b' },
     ],
     cors: { allowOrigins: ['*'] },
+    authentication: {
+      methods: [
+        {
+          name: 'key',
+          apiKey: { from: [{ header: 'x-key', scheme: 'Key' }, { query: 'k' }], secretRefs: [{ name: 's' }] },
+        },
+        { name: 'label', apiKey: { secretSelector: { matchLabels: { role: 'keys' } }, keepCredential: true } },
+      ],
+      anyOf: [{ allOf: ['key'] }, { allOf: ['label'] }],
+      optional: true,
+      consumerHeader: 'x-consumer',
+    },
     transform: { request: { add: [{ name: 'x', value: '1' }] } },
     timeout: { backend: '5s' },
   },
 };
+
+const KEY = Buffer.from('acme-key-0123456789').toString('base64');
 
 test('property: any spec compiles to problems or to what the contract takes, and others are not harmed', () => {
   const kind = fc.constantFrom('Route' as const, 'Backend' as const, 'Policy' as const);
@@ -108,7 +129,8 @@ test('property: any spec compiles to problems or to what the contract takes, and
         hosts: ['good.example.com'],
         rules: [{ name: 'a', respond: { status: 200 } }],
       });
-      compiler.apply(store.apply([...objects, good].map((each) => ({ type: 'upsert', object: each }))));
+      const secret: StoreObject = { kind: 'Secret', metadata: { namespace: 'n', name: 's' }, data: { acme: KEY } };
+      compiler.apply(store.apply([...objects, good, secret].map((each) => ({ type: 'upsert', object: each }))));
       for (const { resource: emitted } of compiler.resources.values())
         expect(resource.safeParse(emitted).error).toBeUndefined();
       expect(compiler.resources.get('rule/n/good/a')?.resource).toMatchObject({

@@ -21,8 +21,14 @@ export interface BackendFailure {
 export interface RuleSurroundings {
   /** Null: the Backend serves. */
   readonly failureOf: (namespace: string, backend: string) => BackendFailure | null;
-  /** Ids of the policy resources that hold for a rule, sorted. */
-  readonly policiesOf: (namespace: string, route: string, rule: string) => readonly string[];
+  readonly policiesOf: (namespace: string, route: string, rule: string) => RulePolicies;
+}
+
+export interface RulePolicies {
+  /** Ids of the policy resources that hold for the rule, sorted. */
+  readonly ids: readonly string[];
+  /** Of those that hold for what it sends to one Backend; null where they are the same. */
+  readonly at: (backend: string) => readonly string[] | null;
 }
 
 export function compileRoute(route: RouteModel, around: RuleSurroundings): RuleResource[] {
@@ -33,6 +39,8 @@ function compileRule(route: RouteModel, rule: RuleModel, around: RuleSurrounding
   const { namespace, name } = route.ref;
   const { spec } = rule;
   const headers = spec?.headers;
+  // A broken rule answers by itself; what a policy would add to that is nobody's wish.
+  const policies = spec === null ? null : around.policiesOf(namespace, name, rule.name);
   return {
     kind: 'rule',
     id: `rule/${namespace}/${name}/${rule.name}`,
@@ -43,9 +51,8 @@ function compileRule(route: RouteModel, rule: RuleModel, around: RuleSurrounding
     ...(rule.index === 0 ? {} : { order: rule.index }),
     hosts: [...new Set(route.hosts)].sort(),
     matches: rule.matches.length === 0 ? [compileMatch({})] : rule.matches.map(compileMatch),
-    action: spec === null ? BROKEN : compileAction(namespace, spec, around),
-    // A broken rule answers by itself; what a policy would add to that is nobody's wish.
-    policies: spec === null ? [] : [...around.policiesOf(namespace, name, rule.name)],
+    action: spec === null || policies === null ? BROKEN : compileAction(namespace, spec, policies, around),
+    policies: [...(policies?.ids ?? [])],
     headers: {
       ...(headers?.request === undefined ? {} : { request: compileHeaderEdits(headers.request) }),
       ...(headers?.response === undefined ? {} : { response: compileHeaderEdits(headers.response) }),
@@ -87,7 +94,7 @@ function compileValue(
   return { kind: 'present', name };
 }
 
-function compileAction(namespace: string, spec: RouteRule, around: RuleSurroundings): Action {
+function compileAction(namespace: string, spec: RouteRule, policies: RulePolicies, around: RuleSurroundings): Action {
   if (spec.redirect !== undefined) {
     const { status, scheme, host, port, path } = spec.redirect;
     return {
@@ -109,7 +116,12 @@ function compileAction(namespace: string, spec: RouteRule, around: RuleSurroundi
     kind: 'forward',
     backends: (spec.backends ?? []).map(({ name, weight }): WeightedBackend => {
       const fail = around.failureOf(namespace, name);
-      return fail === null ? { weight, backend: `backend/${namespace}/${name}` } : { weight, fail };
+      const own = policies.at(name);
+      return {
+        weight,
+        ...(fail === null ? { backend: `backend/${namespace}/${name}` } : { fail }),
+        ...(own === null ? {} : { policies: [...own] }),
+      };
     }),
     ...(spec.rewrite === undefined
       ? {}

@@ -1,5 +1,5 @@
 /**
- * Which policy holds where. Each section merges on its own down Gateway > Namespace > Route > rule (GEP-713): the most specific
+ * Which policy holds where. Each section merges on its own down Gateway > Namespace > Route > rule > Backend (GEP-713): the most specific
  * wins, unless a policy above enforces the section; on one level the older wins.
  *
  * Kept up to date policy by policy. The result depends only on the policies that were set last, never on their order.
@@ -18,6 +18,10 @@ export interface PolicyTableOptions {
   readonly gatewayNamespace: string | undefined;
   /** Names of the rules of a Route this installation serves, or undefined when there is no such Route. */
   readonly rulesOf: (namespace: string, route: string) => ReadonlySet<string> | undefined;
+  /** Whether this installation serves such a Backend. */
+  readonly hasBackend: (namespace: string, backend: string) => boolean;
+  /** Whether this installation serves a Route of that namespace: what a target of kind Namespace is about. */
+  readonly hasRoutes: (namespace: string) => boolean;
 }
 
 /** What a change of the table means to others. */
@@ -88,13 +92,33 @@ export class PolicyTable {
   effective(namespace: string, route: string, rule: string): ReadonlyMap<SectionName, PolicyModel> {
     const slot: Slot = { level: 'rule', namespace, route, rule };
     const chosen = new Map<SectionName, PolicyModel>();
-    for (const at of [...slotsAbove(slot), slot]) {
-      for (const section of SECTION_NAMES) {
-        const winner = this.#winner(at, section);
-        if (winner !== undefined && chosen.get(section)?.enforce !== true) chosen.set(section, winner);
-      }
-    }
+    for (const at of [...slotsAbove(slot), slot]) this.#choose(at, chosen);
     return chosen;
+  }
+
+  /** The same for what the rule sends to one Backend. `ofRule`: what `effective` says; the answer is that very map where nothing differs. */
+  effectiveAt(
+    namespace: string,
+    backend: string,
+    ofRule: ReadonlyMap<SectionName, PolicyModel>,
+  ): ReadonlyMap<SectionName, PolicyModel> {
+    const slot: Slot = { level: 'backend', namespace, backend };
+    if (!this.#claims.has(slotKey(slot))) return ofRule;
+    const chosen = new Map(ofRule);
+    return this.#choose(slot, chosen) ? chosen : ofRule;
+  }
+
+  /** Whether it changed anything. */
+  #choose(slot: Slot, chosen: Map<SectionName, PolicyModel>): boolean {
+    let changed = false;
+    for (const section of SECTION_NAMES) {
+      const winner = this.#winner(slot, section);
+      const before = chosen.get(section);
+      if (winner === undefined || winner === before || before?.enforce === true) continue;
+      chosen.set(section, winner);
+      changed = true;
+    }
+    return changed;
   }
 
   /** Whether any target of a policy was found, so that its sections are compiled at all. */
@@ -160,7 +184,7 @@ export class PolicyTable {
   }
 
   #resolve(policy: PolicyModel, index: number, target: TargetRef): Resolution {
-    const { gateway, gatewayNamespace, rulesOf } = this.#options;
+    const { gateway, gatewayNamespace, rulesOf, hasBackend, hasRoutes } = this.#options;
     const own = policy.ref.namespace;
     const wide = gatewayNamespace === undefined || own === gatewayNamespace;
     const refuse = (reason: 'NotAllowed' | 'TargetNotFound', message: string) => ({ index, target, reason, message });
@@ -174,7 +198,14 @@ export class PolicyTable {
     if (target.kind === 'Namespace') {
       if (target.name !== own && !wide)
         return refuse('NotAllowed', `a policy may target its own namespace ${own} only`);
+      if (!hasRoutes(target.name))
+        return refuse('TargetNotFound', `namespace ${target.name} has no Route that this installation serves`);
       return { index, target, slot: { level: 'namespace', namespace: target.name } };
+    }
+    if (target.kind === 'Backend') {
+      if (!hasBackend(own, target.name))
+        return refuse('TargetNotFound', `Backend ${own}/${target.name} does not exist`);
+      return { index, target, slot: { level: 'backend', namespace: own, backend: target.name } };
     }
     const rules = rulesOf(own, target.name);
     if (rules === undefined) return refuse('TargetNotFound', `Route ${own}/${target.name} does not exist`);

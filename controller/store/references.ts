@@ -62,7 +62,9 @@ function targetsOf(object: StoreObject): ObjectKey[] {
     case 'Policy':
       for (const target of items(field(object.spec, 'targetRefs'))) {
         const name = field(target, 'name');
-        if (field(target, 'kind') === 'Route' && typeof name === 'string') targets.add(`Route/${namespace}/${name}`);
+        const kind = field(target, 'kind');
+        if ((kind === 'Route' || kind === 'Backend') && typeof name === 'string')
+          targets.add(`${kind}/${namespace}/${name}`);
       }
       for (const name of secretNames(object.spec, 0)) targets.add(`Secret/${namespace}/${name}`);
       break;

@@ -10,11 +10,11 @@ import { transform } from './sections/transform.ts';
 export const targetRef = withRules(
   z.strictObject({
     kind: z
-      .enum(['Gateway', 'Namespace', 'Route'])
+      .enum(['Gateway', 'Namespace', 'Route', 'Backend'])
       .describe(
-        'Gateway: the whole installation. Namespace: every Route of it. Route: one Route, or one of its rules.',
+        'Gateway: the whole installation. Namespace: every Route of it. Route: one Route, or one of its rules. Backend: what any rule sends to it.',
       ),
-    name: objectName('Name of the target. A Route is looked for in the namespace of the Policy.'),
+    name: objectName('Name of the target. A Route or a Backend is looked for in the namespace of the Policy.'),
     sectionName: label('Name of one rule of the Route.').optional(),
   }),
   {
@@ -56,7 +56,7 @@ export const policySpec = withRules(
       .min(1)
       .max(16)
       .describe(
-        'What the policy holds for. The most specific policy wins each section: Gateway, Namespace, Route, rule.',
+        'What the policy holds for. The most specific policy wins each section: Gateway, Namespace, Route, rule, Backend.',
       ),
     enforce: z
       .boolean()
