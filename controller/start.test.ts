@@ -140,6 +140,12 @@ test('status and objects are shown; a rejection is told on the object', async ()
     controllers: [{ leader: true, objects: 2, revision: plane.revision }],
     dataPlanes: [{ node: 'laptop', behind: 0, ready: true, load: { inFlight: 3 }, rejected: [{ id }] }],
   });
+  expect(await json(`${admin}/api/v1/routes/shop/a/policies`)).toEqual({
+    rules: [{ rule: 'main', sections: {}, backends: {} }],
+  });
+  expect(await json(`${admin}/api/v1/routes/shop/none/policies`)).toEqual({
+    error: 'this installation serves no Route shop/none',
+  });
   const metrics = await (await fetch(`${admin}/metrics`)).text();
   expect(metrics).toContain('tidegate_controller_verdicts_total{result="rejected-resources"} 1');
   expect(metrics).toContain('tidegate_controller_objects{kind="Route"} 2');

@@ -180,6 +180,7 @@ async function assemble(
     fleet,
     history,
     board,
+    effective: (namespace, route) => compiler.effective(namespace, route),
     waitingFor: () => (loop.ready ? undefined : 'the first complete list of the sources'),
     metrics: () => metrics.expose(),
   });

@@ -1,5 +1,6 @@
 /** Health, metrics and what this replica knows, over plain HTTP for the operator's eyes: nothing here changes anything. */
 import { type FastifyInstance, fastify } from 'fastify';
+import type { EffectiveRule } from '../compile/effective.ts';
 import { ControllerError } from '../errors.ts';
 import type { Fleet } from '../push/fleet.ts';
 import type { History } from '../push/history.ts';
@@ -12,6 +13,8 @@ export interface AdminOptions {
   readonly fleet: Fleet;
   readonly history: History;
   readonly board: StatusBoard;
+  /** Which policy decides what for each rule of a Route; null: there is no such Route. */
+  readonly effective: (namespace: string, route: string) => readonly EffectiveRule[] | null;
   /** Undefined when ready, else what it waits for. */
   readonly waitingFor: () => string | undefined;
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
@@ -50,7 +53,7 @@ export class AdminServer {
   }
 
   #routes(): void {
-    const { fleet, history, board, waitingFor, metrics } = this.#options;
+    const { fleet, history, board, effective, waitingFor, metrics } = this.#options;
     this.#server.get('/healthz', async () => ({ status: 'ok' }));
     this.#server.get('/readyz', async (_request, reply) => {
       const missing = waitingFor();
@@ -62,6 +65,14 @@ export class AdminServer {
       return reply.header('content-type', contentType).send(text);
     });
     this.#server.get('/api/v1/status', async () => statusOf(fleet, history));
+    this.#server.get<{ Params: { namespace: string; name: string } }>(
+      '/api/v1/routes/:namespace/:name/policies',
+      async ({ params: { namespace, name } }, reply) => {
+        const rules = effective(namespace, name);
+        if (rules !== null) return { rules };
+        return reply.code(404).send({ error: `this installation serves no Route ${namespace}/${name}` });
+      },
+    );
     this.#server.get('/api/v1/objects', async () => ({ objects: objectsOf(board) }));
   }
 }

@@ -172,6 +172,53 @@ describe('the cost follows the change', () => {
   });
 });
 
+test('which policy decides a section, and at which level, is what the resources say', () => {
+  const store = new Store();
+  const compiler = new Compiler({ store, gateway: 'tidegate' });
+  const policy = (name: string, target: object, more: object): StoreObject => ({
+    kind: 'Policy',
+    metadata: { namespace: 'n', name, generation: 1 },
+    spec: { targetRefs: [target], ...more },
+  });
+  const backends = ['a', 'b'].map(
+    (name): StoreObject => ({
+      kind: 'Backend',
+      metadata: { namespace: 'n', name, generation: 1 },
+      spec: { hosts: [{ address: '10.0.0.1', port: 80 }] },
+    }),
+  );
+  const objects: StoreObject[] = [
+    policy(
+      'wide',
+      { kind: 'Gateway', name: 'tidegate' },
+      { timeout: { request: '1s' }, cors: { allowOrigins: ['*'] } },
+    ),
+    policy('firm', { kind: 'Namespace', name: 'n' }, { enforce: true, transform: { response: { remove: ['x'] } } }),
+    policy(
+      'canary',
+      { kind: 'Backend', name: 'b' },
+      { timeout: { request: '2s' }, transform: { response: { remove: ['y'] } } },
+    ),
+    ...backends,
+    {
+      kind: 'Route',
+      metadata: { namespace: 'n', name: 'r', generation: 1 },
+      spec: { rules: [{ name: 'x', backends: [{ name: 'a' }, { name: 'b' }] }] },
+    },
+  ];
+  compiler.apply(store.apply(objects.map((object) => ({ type: 'upsert', object }))));
+  const cors = { policy: 'n/wide', level: 'gateway', enforced: false };
+  const transform = { policy: 'n/firm', level: 'namespace', enforced: true };
+  expect(compiler.effective('n', 'r')).toEqual([
+    {
+      rule: 'x',
+      sections: { cors, transform, timeout: { policy: 'n/wide', level: 'gateway', enforced: false } },
+      backends: { b: { cors, transform, timeout: { policy: 'n/canary', level: 'backend', enforced: false } } },
+    },
+  ]);
+  expect(compiler.effective('n', 'other')).toBeNull();
+});
+
 /** What a push session and the status writer would hold after following every step. */
 class Follower {
   readonly #hashes = new Map<string, string>();

@@ -20,6 +20,7 @@ import { keyOf, type ObjectKey, refOfKey, type StoreChange } from '../store/obje
 import { ANY_SECRET } from '../store/references.ts';
 import type { Store } from '../store/store.ts';
 import { compileBackend, refusalOf } from './backend.ts';
+import { type EffectiveRule, effectiveRules } from './effective.ts';
 import { backendOutcome, policyOutcome, routeOutcome } from './outcomes.ts';
 import { type CompiledPolicy, compilePolicy, policyId } from './policy.ts';
 import type { CompiledResource, CompileResult } from './result.ts';
@@ -103,6 +104,12 @@ export class Compiler {
 
   get revision(): string {
     return this.#sum.value();
+  }
+
+  /** Which policy decides what for each rule; null: this installation serves no such Route. */
+  effective(namespace: string, route: string): readonly EffectiveRule[] | null {
+    const model = this.#routes.get(`Route/${namespace}/${route}`);
+    return model === undefined ? null : effectiveRules(model, this.#table);
   }
 
   /** Takes over what the store says now of the objects named, and of what depends on them. */

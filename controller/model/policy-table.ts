@@ -108,14 +108,33 @@ export class PolicyTable {
     return this.#choose(slot, chosen) ? chosen : ofRule;
   }
 
+  /** As the two above, with the level that decided. Costs more; `backend` undefined: of the rule itself. */
+  trace(
+    namespace: string,
+    route: string,
+    rule: string,
+    backend?: string,
+  ): ReadonlyMap<SectionName, { readonly policy: PolicyModel; readonly level: Slot['level'] }> {
+    const slot: Slot = { level: 'rule', namespace, route, rule };
+    const path: Slot[] = [...slotsAbove(slot), slot];
+    if (backend !== undefined) path.push({ level: 'backend', namespace, backend });
+    const chosen = new Map<SectionName, PolicyModel>();
+    const levels = new Map<SectionName, Slot['level']>();
+    for (const at of path) this.#choose(at, chosen, (section) => levels.set(section, at.level));
+    return new Map(
+      [...chosen].map(([section, policy]) => [section, { policy, level: levels.get(section) ?? 'gateway' }] as const),
+    );
+  }
+
   /** Whether it changed anything. */
-  #choose(slot: Slot, chosen: Map<SectionName, PolicyModel>): boolean {
+  #choose(slot: Slot, chosen: Map<SectionName, PolicyModel>, took?: (section: SectionName) => void): boolean {
     let changed = false;
     for (const section of SECTION_NAMES) {
       const winner = this.#winner(slot, section);
       const before = chosen.get(section);
       if (winner === undefined || winner === before || before?.enforce === true) continue;
       chosen.set(section, winner);
+      took?.(section);
       changed = true;
     }
     return changed;

@@ -1,5 +1,6 @@
 /** The running configuration as /debug/config shows it. */
 import type { Rejection } from '../snapshot/decode.ts';
+import type { RuleResource } from '../snapshot/resources.ts';
 import { describeRule } from '../stages/describe.ts';
 import { describeSection } from '../stages/registry.ts';
 import type { Ledger } from './ledger.ts';
@@ -31,6 +32,8 @@ export function describeLedger(
     rules: sorted(ledger.rules).map(([, { compiled, answersPreflight, routable }]) => ({
       ...(describeRule(compiled.resource) as object),
       hash: compiled.hash,
+      effective: effectiveOf(compiled.resource.policies, ledger),
+      ...sharesOf(compiled.resource, ledger),
       refused: answersPreflight === null,
       routed: routable !== null,
       effectiveTimeouts: { requestMs: compiled.requestTimeoutMs, backendMs: compiled.backendTimeoutMs },
@@ -47,6 +50,35 @@ export function describeLedger(
       stats: upstream.stats,
     })),
   };
+}
+
+/** Where a section that holds comes from. */
+interface EffectiveSection {
+  /** `<namespace>/<name>` */
+  readonly policy: string;
+  /** It could not be built, so its requests are refused. */
+  readonly refuses?: true;
+}
+
+/** By section, in the order of the ids. A policy's id is `policy/<namespace>/<name>/<section>`. */
+function effectiveOf(ids: readonly string[], ledger: Ledger): Record<string, EffectiveSection> {
+  const sections: Record<string, EffectiveSection> = {};
+  for (const id of ids) {
+    const [, namespace, name, section = id] = id.split('/');
+    const config = ledger.policies.get(id)?.resource.config;
+    const refuses = config === undefined || config.section === 'fail';
+    sections[section] = { policy: `${namespace}/${name}`, ...(refuses && { refuses }) };
+  }
+  return sections;
+}
+
+/** Of the backends for which other policies hold than for the rule. */
+function sharesOf({ action }: RuleResource, ledger: Ledger): { shares?: unknown[] } {
+  const backends = action.kind === 'forward' ? action.backends : [];
+  const shares = backends.flatMap(({ backend, weight, policies }) =>
+    policies === undefined ? [] : [{ backend, weight, effective: effectiveOf(policies, ledger) }],
+  );
+  return shares.length === 0 ? {} : { shares };
 }
 
 function sorted<V>(map: ReadonlyMap<string, V>): [string, V][] {

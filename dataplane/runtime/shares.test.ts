@@ -60,6 +60,27 @@ describe('a backend with policies of its own', () => {
     expect(sent(gateway, 0.76)).toEqual(['backend/shop/new', 'new', 9_000, 9_000]);
   });
 
+  test('/debug/config names the source of every section, of the rule and of the share that differs', () => {
+    const gateway = new Gateway();
+    gateway.apply([...BACKENDS, forAll, slow, canary([forAll.id, slow.id, 'policy/ops/keys/authentication'])]);
+    expect(gateway.runtime.describe().rules).toMatchObject([
+      {
+        effective: { transform: { policy: 'shop/all' } },
+        shares: [
+          {
+            backend: 'backend/shop/new',
+            weight: 1,
+            effective: {
+              transform: { policy: 'shop/all' },
+              timeout: { policy: 'shop/new' },
+              authentication: { policy: 'ops/keys', refuses: true },
+            },
+          },
+        ],
+      },
+    ]);
+  });
+
   test('a changed policy of a share makes the rule anew', () => {
     const gateway = new Gateway();
     gateway.apply([...BACKENDS, forAll, forNew, canary([forNew.id])]);
