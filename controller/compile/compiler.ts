@@ -193,7 +193,7 @@ export class Compiler {
         continue;
       }
       if (dirty.policies.has(key)) {
-        const compiled = compilePolicy(policy, this.#secrets);
+        const compiled = compilePolicy(policy, { secrets: this.#secrets, allowLocal: this.#allowLocal });
         this.#compiledPolicies.set(key, compiled);
         step.put(key, this.#table.holdsSomewhere(key) ? compiled.resources : []);
       }

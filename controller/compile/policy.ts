@@ -5,7 +5,7 @@ import type { Problem } from '../api/problem.ts';
 import type { SectionName } from '../api/v1alpha1/policy.ts';
 import type { PolicyModel, SectionConfig } from '../model/policy.ts';
 import { compileSection } from './sections/compile.ts';
-import { type Secrets, SectionContext } from './sections/context.ts';
+import { SectionContext, type SectionSurroundings } from './sections/context.ts';
 
 export interface CompiledPolicy {
   readonly resources: readonly Resource[];
@@ -14,13 +14,13 @@ export interface CompiledPolicy {
   readonly closed: readonly SectionName[];
 }
 
-export function compilePolicy(policy: PolicyModel, secrets: Secrets): CompiledPolicy {
+export function compilePolicy(policy: PolicyModel, surroundings: SectionSurroundings): CompiledPolicy {
   const { namespace, name } = policy.ref;
   const resources = new Map<string, Resource>();
   const problems: Problem[] = [];
   const closed: SectionName[] = [];
   for (const section of policy.sections) {
-    const context = new SectionContext(policy.ref, section.section, secrets);
+    const context = new SectionContext(policy.ref, section.section, surroundings);
     const config = section.spec === null ? null : build(section, context);
     problems.push(...context.problems);
     const protects = PROTECTING.has(section.section);

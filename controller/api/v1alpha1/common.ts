@@ -146,7 +146,7 @@ const CONNECTION_HEADERS = [
 ];
 
 /** A header that may be edited: not those that frame the message or belong to one connection (RFC 9110 section 7.6.1). */
-const editableName = withRules(headerName, {
+export const editableName = withRules(headerName, {
   cel: `!(self.lowerAscii() in [${CONNECTION_HEADERS.map((name) => `'${name}'`).join(', ')}])`,
   message: `must not be one of ${CONNECTION_HEADERS.join(', ')}: the gateway writes them itself (for Host use rewrite.host)`,
   test: (name) =>

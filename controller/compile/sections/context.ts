@@ -2,6 +2,7 @@
 import type { Resource } from '@tidegate/dataplane/snapshot/resources';
 import type { ObjectRef, Problem, ProblemReason } from '../../api/problem.ts';
 import { formatPath } from '../../api/validate.ts';
+import { isLocalAddress } from '../../model/local-address.ts';
 import type { SecretObject } from '../../store/objects.ts';
 
 /** Secrets as the store holds them. */
@@ -12,6 +13,13 @@ export interface Secrets {
   readonly watched: boolean;
 }
 
+/** What a policy is compiled in. */
+export interface SectionSurroundings {
+  readonly secrets: Secrets;
+  /** Whether the data plane may be sent to its own machine: from files, where one owner writes all. */
+  readonly allowLocal: boolean;
+}
+
 type Path = readonly (string | number)[];
 
 export class SectionContext {
@@ -20,12 +28,14 @@ export class SectionContext {
   readonly resources = new Map<string, Resource>();
   readonly problems: Problem[] = [];
   readonly #secrets: Secrets;
+  readonly #allowLocal: boolean;
   readonly #section: string;
 
-  constructor(policy: ObjectRef, section: string, secrets: Secrets) {
+  constructor(policy: ObjectRef, section: string, { secrets, allowLocal }: SectionSurroundings) {
     this.policy = policy;
     this.#section = section;
     this.#secrets = secrets;
+    this.#allowLocal = allowLocal;
   }
 
   /** `path` is below the section. The section then is not built: one that protects refuses its requests. */
@@ -83,6 +93,13 @@ export class SectionContext {
     const id = `secret/${this.policy.namespace}/${this.policy.name}/${ref.name}/${ref.key}`;
     this.emit({ kind: 'secret', id, value });
     return id;
+  }
+
+  /** A server the data plane will ask: a policy must not lead it to its own admin port or to its node's credentials. */
+  server(url: string, path: Path): void {
+    const host = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
+    if (!this.#allowLocal && isLocalAddress(host))
+      this.problem(path, 'NotAllowed', `${host} is an address of the data plane itself or of its machine`);
   }
 
   emit(resource: Resource): void {

@@ -4,11 +4,13 @@ import { exactlyOneOf, withRules } from '../../rule.ts';
 import { headerName, label, listMap } from '../common.ts';
 import { apiKey } from './authentication/api-key.ts';
 import { basic } from './authentication/basic.ts';
+import { jwt } from './authentication/jwt.ts';
 
 /** To add a method: its file in authentication/, a line here, and its file in compile/sections/authentication/. */
 const methodKinds = {
   apiKey: apiKey.optional(),
   basic: basic.optional(),
+  jwt: jwt.optional(),
 };
 export type MethodName = keyof typeof methodKinds;
 const METHOD_NAMES = Object.keys(methodKinds) as MethodName[];
