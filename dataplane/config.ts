@@ -154,6 +154,12 @@ const settings = {
     MILLISECONDS,
     'how long requests in flight may take after that before they are cut',
   ),
+  TIDEGATE_LIMIT_KEYS: setting(
+    integer(16, 16_777_216),
+    '262144',
+    '16 to 16777216',
+    'keys of rate limits remembered at a time; 36 bytes each, taken as they are used',
+  ),
   TIDEGATE_TRUSTED_HOPS: setting(
     integer(0, 100),
     '0',
@@ -211,6 +217,7 @@ export interface Config {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly drainGraceMs: number;
   readonly drainDeadlineMs: number;
+  readonly limitKeys: number;
   readonly trustedHops: number;
   readonly metricsMaxRoutes: number;
   /** May hold a password. Null: none is configured. */
@@ -345,6 +352,7 @@ function configOf(values: Values, tls: TlsFiles | null, redisUrl: string | null)
     logLevel: values.TIDEGATE_LOG_LEVEL,
     drainGraceMs: values.TIDEGATE_DRAIN_GRACE_MS,
     drainDeadlineMs: values.TIDEGATE_DRAIN_DEADLINE_MS,
+    limitKeys: values.TIDEGATE_LIMIT_KEYS,
     trustedHops: values.TIDEGATE_TRUSTED_HOPS,
     metricsMaxRoutes: values.TIDEGATE_METRICS_MAX_ROUTES,
     redisUrl,

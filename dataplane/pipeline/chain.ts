@@ -16,6 +16,9 @@ export type RequestHandler = (exchange: Exchange) => Outcome | Promise<Outcome>;
  */
 export type ResponseHandler = (exchange: Exchange) => void | Promise<void>;
 
+/** Runs once when the exchange is over, however it ended, also where the stage's other handlers never ran. */
+export type FinishHandler = (exchange: Exchange) => void;
+
 export interface Explained {
   /** One line for the operator, such as `consumer acme (group gold)`; it quotes nothing of a credential. */
   readonly text: string;
@@ -28,6 +31,7 @@ export interface Stage {
   readonly name: string;
   readonly onRequest?: RequestHandler;
   readonly onResponse?: ResponseHandler;
+  readonly onFinish?: FinishHandler;
   /**
    * What it would do to this request, for `tidegate explain` (POST /debug/explain). Nobody is served and nothing may be used up: a limiter
    * looks without taking. What later stages go by is set (`exchange.identity`), as the request would. Stages without it are shown by name.
@@ -48,6 +52,8 @@ export interface CompiledRule {
   readonly request: readonly RequestHandler[];
   /** In reverse order of the stages. */
   readonly response: readonly ResponseHandler[];
+  /** Empty for most. */
+  readonly finish: readonly FinishHandler[];
   readonly terminal: Terminal;
   /** ms, 0 is off. */
   readonly requestTimeoutMs: number;

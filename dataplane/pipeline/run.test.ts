@@ -53,6 +53,7 @@ class Bench {
       resource,
       request: stages.flatMap((stage) => stage.onRequest ?? []),
       response: stages.toReversed().flatMap((stage) => stage.onResponse ?? []),
+      finish: stages.flatMap((stage) => stage.onFinish ?? []),
       terminal,
       requestTimeoutMs,
       backendTimeoutMs: 0,

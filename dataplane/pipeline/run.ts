@@ -125,6 +125,7 @@ export class Pipeline {
     }
     exchange.finished = true;
     this.inFlight--;
+    if (exchange.rule !== null && exchange.rule.finish.length > 0) this.#finishStages(exchange, exchange.rule);
     try {
       this.#deps.onFinish(exchange);
     } catch (error) {
@@ -134,6 +135,16 @@ export class Pipeline {
       exchange.generation?.release();
     } catch (error) {
       this.#deps.logError('the generation before could not be closed', exchange, error);
+    }
+  }
+
+  #finishStages(exchange: Exchange, { finish }: CompiledRule): void {
+    for (const handler of finish) {
+      try {
+        handler(exchange);
+      } catch (error) {
+        this.#deps.logError('a stage could not finish', exchange, error);
+      }
     }
   }
 

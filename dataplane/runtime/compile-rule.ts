@@ -1,5 +1,12 @@
 /** One rule and the parts it refers to → its chain and its place in the router. */
-import type { CompiledRule, RequestHandler, ResponseHandler, RuleSlot, Terminal } from '../pipeline/chain.ts';
+import type {
+  CompiledRule,
+  FinishHandler,
+  RequestHandler,
+  ResponseHandler,
+  RuleSlot,
+  Terminal,
+} from '../pipeline/chain.ts';
 import type { Pipeline } from '../pipeline/run.ts';
 import { compileRoutable, compileSalvage, type Routable } from '../router/candidate.ts';
 import { canonicalJson } from '../snapshot/canonical.ts';
@@ -100,6 +107,7 @@ function chain(
     response: stages
       .toReversed()
       .flatMap((stage): ResponseHandler[] => (stage.onResponse === undefined ? [] : [stage.onResponse])),
+    finish: stages.flatMap((stage): FinishHandler[] => (stage.onFinish === undefined ? [] : [stage.onFinish])),
     terminal: terminal(timeouts),
     ...timeouts,
     share: null,
@@ -144,6 +152,7 @@ export function compileRefusal(
     resource: sent ?? { ...place, kind: 'rule', action: REFUSED, policies: [], headers: {}, timeouts: {} },
     request: [],
     response: [],
+    finish: [],
     terminal: createProblem(REFUSED.status, REFUSED.code, detail, reply(pipeline)),
     requestTimeoutMs: 0,
     backendTimeoutMs: 0,

@@ -1,4 +1,5 @@
 /** A context for stages in tests and benchmarks: time stands at 0, secrets and credentials are those given. */
+import { limitStoresFixture } from '../limit/stores.fixture.ts';
 import { Outbound } from '../outbound/outbound.ts';
 import { PasswordChecker } from '../passwords/checker.ts';
 import type { CredentialsResource } from '../snapshot/credentials.ts';
@@ -32,7 +33,7 @@ export function contextFixture({ secrets = {}, consumers = [], ...more }: Contex
       said.trouble = message;
     },
     counter: (name, labels) => counters.counter(name, labels),
-    services: { http: new Outbound(), passwords: new PasswordChecker(), redis: null },
+    services: { http: new Outbound(), limits: limitStoresFixture(), passwords: new PasswordChecker(), redis: null },
     counters,
     said,
     ...more,

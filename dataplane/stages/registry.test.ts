@@ -17,6 +17,10 @@ const SAMPLES: Record<PolicySection['section'], PolicySection> = {
     default: 'deny',
     rules: [{ name: 'staff', action: 'allow', cel: '"staff" in auth.groups' }],
   }),
+  rateLimit: policySection.parse({
+    section: 'rateLimit',
+    limits: [{ name: 'all', algorithm: 'tokenBucket', limit: 10, windowMs: 1000 }],
+  }),
   transform: { section: 'transform' },
   timeout: { section: 'timeout' },
   fail: { section: 'fail', of: 'authentication', status: 503, code: 'x', message: 'y' },

@@ -19,6 +19,7 @@ import type { StageContext } from './context.ts';
 import { createCors } from './cors.ts';
 import { describeEdits } from './describe.ts';
 import { createFail } from './fail.ts';
+import { createRateLimit } from './rate-limit/stage.ts';
 import { createTransform } from './transform.ts';
 
 type SectionName = PolicySection['section'];
@@ -55,6 +56,7 @@ const SECTIONS: { readonly [S in SectionName]: Entry<S> } = {
     load: ({ rules }) => (listOf(rules).some(({ cel }) => cel !== undefined) ? loadExpressions() : null),
     describe: (config) => config,
   },
+  rateLimit: { place: 50, create: createRateLimit, describe: (config) => config },
   transform: {
     place: 70,
     create: (config) => createTransform(config),
@@ -72,7 +74,6 @@ const SECTIONS: { readonly [S in SectionName]: Entry<S> } = {
 /** Places of sections that a `fail` may stand for and this build has no stage of. */
 const FURTHER_PLACES: Readonly<Record<string, number>> = {
   security: 10,
-  rateLimit: 50,
   cache: 60,
   plugins: 80,
 };

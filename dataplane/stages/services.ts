@@ -2,6 +2,7 @@
  * What stages may use from outside the process's own hot path: stores, other servers, what workers share. A worker makes them once
  * (worker/services.ts); what costs memory or a connection is loaded when a stage first asks for it.
  */
+import type { LimitStores } from '../limit/stores.ts';
 import type { Outbound } from '../outbound/outbound.ts';
 import type { PasswordChecker } from '../passwords/checker.ts';
 import type { Redis } from '../store/redis/redis.ts';
@@ -9,6 +10,7 @@ import type { Redis } from '../store/redis/redis.ts';
 export interface Services {
   /** Requests to identity providers and authorizers. */
   readonly http: Outbound;
+  readonly limits: LimitStores;
   /** Verifies passwords off the event loop, and remembers. */
   readonly passwords: PasswordChecker;
   /** Null: none is configured (TIDEGATE_REDIS_URL). */

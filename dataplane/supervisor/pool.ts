@@ -3,6 +3,7 @@
  * current snapshot, while the others go on.
  */
 import { type DataplaneError, messageOf } from '../errors.ts';
+import { LimitTable, SUPERVISOR } from '../limit/table.ts';
 import type { Log } from '../log.ts';
 import type { Rejection } from '../snapshot/decode.ts';
 import { backoffMs } from '../sync/backoff.ts';
@@ -305,6 +306,8 @@ export class WorkerPool {
     slot.troubles = [];
     if (wasListening) this.#options.onChange();
     if (this.#stopping) return;
+    // Its locks, and what it had in flight.
+    new LimitTable(this.#options.setup.limits.table, SUPERVISOR).recover(slot.index);
     this.#restarts++;
     if (performance.now() - slot.thread.startedAtMs >= this.#limits.settledMs) slot.failures = 0;
     const waitMs = backoffMs(

@@ -4,6 +4,7 @@
  */
 import type { Config } from '../config.ts';
 import type { DataplaneError } from '../errors.ts';
+import { createLimitMemory } from '../limit/memory.ts';
 import type { Log } from '../log.ts';
 import type { Rejection } from '../snapshot/decode.ts';
 import type { Hello, LoadReport, Verdict } from '../snapshot/protocol.ts';
@@ -71,6 +72,7 @@ export class Supervisor {
             now: Date.now,
             debounceMs: LAST_GOOD_DEBOUNCE_MS,
           });
+    const limits = createLimitMemory({ keys: config.limitKeys, workers: config.workers });
     this.pool = new WorkerPool({
       size: config.workers,
       setup: {
@@ -80,6 +82,7 @@ export class Supervisor {
         accessLogQuery: config.accessLogQuery,
         metricsMaxRoutes: config.metricsMaxRoutes,
         redisUrl: config.redisUrl,
+        limits,
       },
       ports: { httpPort: config.httpPort, h2cPort: config.h2cPort },
       log,

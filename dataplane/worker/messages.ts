@@ -1,4 +1,5 @@
 /** What supervisor and worker say to each other. */
+import type { LimitMemory } from '../limit/memory.ts';
 import type { LogFields, LogLevel } from '../log.ts';
 import type { Rejection, ResourceBytes } from '../snapshot/decode.ts';
 import type { SeriesImage } from '../telemetry/series.ts';
@@ -15,6 +16,8 @@ export interface WorkerSetup {
   readonly metricsMaxRoutes: number;
   /** May hold a password. */
   readonly redisUrl: string | null;
+  /** Of all workers. */
+  readonly limits: LimitMemory;
   /** METER_BYTES, kept over the deaths of workers. */
   readonly meter: SharedArrayBuffer;
 }

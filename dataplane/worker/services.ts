@@ -1,4 +1,5 @@
 /** Makes what stages may use from outside, once a worker. */
+import { createMemoryStore } from '../limit/memory-store.ts';
 import { Outbound } from '../outbound/outbound.ts';
 import { PasswordChecker } from '../passwords/checker.ts';
 import type { Services } from '../stages/services.ts';
@@ -17,8 +18,9 @@ export function createServices(setup: WorkerSetup, counters: StageCounters): Wor
   const passwords = new PasswordChecker();
   const counter = counters.counter.bind(counters);
   const redis = setup.redisUrl === null ? null : new Redis({ url: setup.redisUrl, counter });
+  const limits = { memory: createMemoryStore(setup.limits, setup.index), redis: null };
   return {
-    services: { http, passwords, redis },
+    services: { http, limits, passwords, redis },
     async close() {
       await Promise.all([http.close(), passwords.close(), redis?.close()]);
     },

@@ -1,0 +1,193 @@
+/**
+ * Rate limits: all of a section must admit a request, in their order. Where a later one refuses, what the earlier took is given back.
+ *
+ * Refused is 429 (RFC 6585 section 4), for requests in flight too: it is this client that has too many, the gateway is well. Responses tell
+ * of the limits in RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), beside what the backend says there. Of a
+ * limit that is shared out, RateLimit-Policy names the whole and RateLimit what this data plane has left: never too much.
+ */
+import { type Decision, type Limiter, newDecision } from '../../limit/store.ts';
+import type { Explained, Stage } from '../../pipeline/chain.ts';
+import type { Answer, Exchange } from '../../pipeline/exchange.ts';
+import { problem } from '../../pipeline/respond.ts';
+import type { RateLimitSection } from '../../snapshot/sections/rate-limit.ts';
+import type { StageContext } from '../context.ts';
+import { StageError } from '../stage-error.ts';
+import { createLimit, type Limit, type Tier } from './tier.ts';
+
+type Outcome = Answer | undefined | Promise<Answer | undefined>;
+
+/** Key in `exchange.locals`. */
+const LOCAL = 'rateLimit';
+
+/** What was taken for one exchange. */
+class Taken {
+  /** Values of the response fields so far. */
+  policies = '';
+  fields = '';
+  /** One entry for each limit that admitted; only where somebody will ask. */
+  readonly limits: Limit[] = [];
+  readonly limiters: Limiter[] = [];
+  readonly keys: string[] = [];
+  readonly costs: number[] = [];
+}
+
+export function createRateLimit(config: RateLimitSection, context: StageContext): Stage {
+  const limits = config.limits.map((limit, index) => createLimit(limit, context, `limits[${index}]`));
+  const names = new Set<string>();
+  for (const [index, { name }] of limits.entries()) {
+    if (names.has(name)) throw new StageError(`limits[${index}].name`, `a second limit called ${name}`);
+    names.add(name);
+  }
+  const held = limits.some((limit) => limit.held);
+  const charged = limits.some((limit) => limit.responseCost !== null);
+  const kept = limits.length > 1 || held || charged || limits.some((limit) => limit.late);
+  const { responseFields } = config;
+  const scratch = newDecision();
+
+  function onRequest(exchange: Exchange): Outcome {
+    const taken = new Taken();
+    exchange.locals ??= new Map();
+    exchange.locals.set(LOCAL, taken);
+    return ask(exchange, taken, 0);
+  }
+
+  function ask(exchange: Exchange, taken: Taken, from: number): Outcome {
+    for (let i = from; i < limits.length; i++) {
+      const limit = limits[i] as Limit;
+      const tier = limit.tierOf(exchange);
+      const key = limit.key(exchange);
+      const cost = limit.cost(exchange);
+      // What is answered later must not be written over meanwhile.
+      const decision = limit.late ? newDecision() : scratch;
+      const waiting = tier.limiter.take(key, cost, decision);
+      if (waiting !== undefined) {
+        return waiting.then(() => {
+          if (exchange.finished) {
+            // What was taken before was given back when the client left.
+            if (decision.admitted && !decision.failed && limit.held) tier.limiter.giveBack(key, cost);
+            return undefined;
+          }
+          return settle(exchange, taken, limit, tier, key, cost, decision) ?? ask(exchange, taken, i + 1);
+        });
+      }
+      const answer = settle(exchange, taken, limit, tier, key, cost, decision);
+      if (answer !== undefined) return answer;
+    }
+    return undefined;
+  }
+
+  function settle(
+    exchange: Exchange,
+    taken: Taken,
+    limit: Limit,
+    tier: Tier,
+    key: string,
+    cost: number,
+    first: Decision,
+  ): Answer | undefined {
+    let decision = first;
+    let { limiter } = tier;
+    if (decision.failed) {
+      limit.storeFailed.value++;
+      if (limit.onStoreFailure === 'deny' && !limit.dryRun) {
+        undo(taken);
+        const detail = 'Whether this request is within its limits can not be told at the moment.';
+        return problem(503, 'rate-limit-unavailable', detail, exchange.requestId, ['retry-after', '1']);
+      }
+      if (tier.local === null) return undefined;
+      limiter = tier.local;
+      decision = scratch;
+      limiter.take(key, cost, decision);
+    }
+    if (responseFields && limit.told) tell(taken, limit, tier, decision);
+    if (decision.admitted) {
+      limit.allowed.value++;
+      if (kept) {
+        taken.limits.push(limit);
+        taken.limiters.push(limiter);
+        taken.keys.push(key);
+        taken.costs.push(cost);
+      }
+      return undefined;
+    }
+    limit.refused.value++;
+    if (limit.dryRun) {
+      if (exchange.wouldRefuse === '') exchange.wouldRefuse = limit.code;
+      return undefined;
+    }
+    undo(taken);
+    const seconds = String(Math.max(1, Math.ceil(decision.retryMs / 1000)));
+    return problem(429, limit.code, limit.detail, exchange.requestId, ['retry-after', seconds]);
+  }
+
+  function tell(taken: Taken, limit: Limit, tier: Tier, { remaining, resetMs }: Decision): void {
+    const reset = resetMs > 0 ? `;t=${Math.ceil(resetMs / 1000)}` : '';
+    const item = `${limit.item}${remaining}${reset}`;
+    if (taken.fields === '') {
+      taken.fields = item;
+      taken.policies = tier.policy;
+    } else {
+      taken.fields += `, ${item}`;
+      taken.policies += `, ${tier.policy}`;
+    }
+  }
+
+  function undo(taken: Taken): void {
+    const { limiters, keys, costs } = taken;
+    for (let i = 0; i < limiters.length; i++) (limiters[i] as Limiter).giveBack(keys[i] as string, costs[i] as number);
+    limiters.length = 0;
+  }
+
+  function onResponse(exchange: Exchange): void {
+    const taken = exchange.locals?.get(LOCAL) as Taken | undefined;
+    if (taken === undefined) return;
+    if (charged) charge(exchange, taken);
+    if (taken.fields === '') return;
+    exchange.responseHeaders?.add('ratelimit-policy', taken.policies);
+    exchange.responseHeaders?.add('ratelimit', taken.fields);
+  }
+
+  function charge(exchange: Exchange, { limits, limiters, keys }: Taken): void {
+    for (let i = 0; i < limiters.length; i++) {
+      const cost = limits[i]?.responseCost?.(exchange) ?? 0;
+      if (cost > 0) (limiters[i] as Limiter).charge(keys[i] as string, cost);
+    }
+  }
+
+  function onFinish(exchange: Exchange): void {
+    const taken = exchange.locals?.get(LOCAL) as Taken | undefined;
+    if (taken === undefined) return;
+    const { limits, limiters, keys, costs } = taken;
+    for (let i = 0; i < limiters.length; i++) {
+      if (limits[i]?.held) (limiters[i] as Limiter).giveBack(keys[i] as string, costs[i] as number);
+    }
+  }
+
+  async function explain(exchange: Exchange): Promise<Explained> {
+    const left: string[] = [];
+    let refusing: Limit | null = null;
+    for (const limit of limits) {
+      const decision = newDecision();
+      await limit.tierOf(exchange).limiter.take(limit.key(exchange), 0, decision);
+      left.push(`${limit.name}: ${decision.failed ? 'its store does not answer' : `${decision.remaining} left`}`);
+      if (!decision.admitted && !decision.failed && !limit.dryRun) refusing ??= limit;
+    }
+    return { text: left.join('; '), answer: refusing === null ? null : { status: 429, code: refusing.code } };
+  }
+
+  return {
+    name: 'rateLimit',
+    onRequest,
+    explain,
+    ...((responseFields || charged) && { onResponse }),
+    ...(held && { onFinish }),
+    close() {
+      for (const { tiers } of limits) {
+        for (const { limiter, local } of tiers) {
+          limiter.close?.();
+          local?.close?.();
+        }
+      }
+    },
+  };
+}
