@@ -55,6 +55,22 @@ export interface Limiter {
   close?(): void;
 }
 
+/** One of several limits that are asked for at once. */
+export interface AskedLimit {
+  /** Of mode `exact`. */
+  readonly limiter: Limiter;
+  readonly key: string;
+  readonly cost: number;
+  readonly decision: Decision;
+  /** False: a dry run, which keeps no other limit from taking. */
+  readonly firm: boolean;
+}
+
 export interface LimitStore {
   open(options: LimiterOptions): Limiter;
+  /**
+   * For stores behind a network: limits of one policy in one question. As `take` of each, but where one that is firm refuses, nothing is taken
+   * from any.
+   */
+  takeTogether?(asked: readonly AskedLimit[]): undefined | Promise<void>;
 }
