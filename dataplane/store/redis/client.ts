@@ -98,6 +98,10 @@ export class Client {
     }
   }
 
+  async attempted(): Promise<void> {
+    await this.#firstAttempt;
+  }
+
   command(name: string, args: readonly Argument[], timeoutMs: number): Promise<unknown> {
     return this.#ask([name, ...args], timeoutMs);
   }

@@ -4,6 +4,7 @@
  */
 import type { Counter } from '../../telemetry/stage-counters.ts';
 import type { Client } from './client.ts';
+import { RedisError } from './redis-error.ts';
 import type { Script } from './script.ts';
 import { describeRedisUrl } from './url.ts';
 
@@ -61,6 +62,12 @@ export class Redis {
     void this.#connect().catch(() => {});
   }
 
+  /** Resolves when the first attempt to connect has succeeded or failed; at once where nobody has opened it. Never rejects. */
+  async attempted(): Promise<void> {
+    const client = await this.#opening?.catch(() => null);
+    await client?.attempted();
+  }
+
   /** Rejects with RedisError, after `timeoutMs` at the latest. Keys of one call belong into one hash slot. */
   run(
     script: Script,
@@ -70,12 +77,14 @@ export class Redis {
   ): Promise<unknown> {
     const client = this.#client;
     if (client !== null) return client.run(script, keys, args, timeoutMs);
-    return this.#connect().then((late) => late.run(script, keys, args, timeoutMs));
+    return this.#late(timeoutMs, (late, leftMs) => late.run(script, keys, args, leftMs));
   }
 
   /** As `run`. */
   command(name: string, args: readonly (string | number | Buffer)[], timeoutMs: number): Promise<unknown> {
-    return this.#connect().then((client) => client.command(name, args, timeoutMs));
+    const client = this.#client;
+    if (client !== null) return client.command(name, args, timeoutMs);
+    return this.#late(timeoutMs, (late, leftMs) => late.command(name, args, leftMs));
   }
 
   /** Calls `watcher` now and whenever that changes, until what it returns is called. */
@@ -89,6 +98,21 @@ export class Redis {
   async close(): Promise<void> {
     this.#closed = true;
     (await this.#opening?.catch(() => null))?.close();
+  }
+
+  /** While the client is being loaded. */
+  #late<T>(timeoutMs: number, ask: (client: Client, leftMs: number) => Promise<T>): Promise<T> {
+    const startedAt = performance.now();
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(new RedisError('timeout', `Redis at ${this.address}: the client is not loaded yet`)),
+        timeoutMs,
+      );
+      this.#connect()
+        .then((client) => ask(client, Math.max(1, timeoutMs - (performance.now() - startedAt))))
+        .then(resolve, reject)
+        .finally(() => clearTimeout(timer));
+    });
   }
 
   #connect(): Promise<Client> {
