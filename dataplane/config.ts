@@ -182,6 +182,12 @@ const settings = {
     secret: true as const,
   },
   TIDEGATE_REDIS_URL_FILE: setting(text(0), '', 'a file', 'a file that holds it instead, read at start'),
+  TIDEGATE_REDIS_TIMEOUT_MS: setting(
+    integer(1, 2_000),
+    '50',
+    'milliseconds, 1 to 2000',
+    'what a request may wait for Redis to count it; then onStoreFailure of its limit applies',
+  ),
 };
 type SettingName = keyof typeof settings;
 type Values = { [K in SettingName]: (typeof settings)[K] extends Setting<infer T> ? T : never };
@@ -222,6 +228,7 @@ export interface Config {
   readonly metricsMaxRoutes: number;
   /** May hold a password. Null: none is configured. */
   readonly redisUrl: string | null;
+  readonly redisTimeoutMs: number;
 }
 
 export type AccessLogTarget =
@@ -356,6 +363,7 @@ function configOf(values: Values, tls: TlsFiles | null, redisUrl: string | null)
     trustedHops: values.TIDEGATE_TRUSTED_HOPS,
     metricsMaxRoutes: values.TIDEGATE_METRICS_MAX_ROUTES,
     redisUrl,
+    redisTimeoutMs: values.TIDEGATE_REDIS_TIMEOUT_MS,
   });
 }
 

@@ -82,6 +82,7 @@ export class Supervisor {
         accessLogQuery: config.accessLogQuery,
         metricsMaxRoutes: config.metricsMaxRoutes,
         redisUrl: config.redisUrl,
+        redisTimeoutMs: config.redisTimeoutMs,
         limits,
       },
       ports: { httpPort: config.httpPort, h2cPort: config.h2cPort },

@@ -135,6 +135,8 @@ export class Gateway {
       wheel: this.#wheel,
       trustedHops: this.#setup.trustedHops,
     };
+    // The first request finds its stores.
+    await this.#services.ready();
     const http = await this.#open(createHttp1Listener({ ...common, port: httpPort }), httpPort);
     if (h2cPort === 0) return { httpPort: http, h2cPort: 0 };
     // node:http2 takes several megabytes a thread.

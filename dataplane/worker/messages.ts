@@ -16,6 +16,7 @@ export interface WorkerSetup {
   readonly metricsMaxRoutes: number;
   /** May hold a password. */
   readonly redisUrl: string | null;
+  readonly redisTimeoutMs: number;
   /** Of all workers. */
   readonly limits: LimitMemory;
   /** METER_BYTES, kept over the deaths of workers. */

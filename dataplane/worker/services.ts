@@ -3,12 +3,15 @@ import { createMemoryStore } from '../limit/memory-store.ts';
 import { Outbound } from '../outbound/outbound.ts';
 import { PasswordChecker } from '../passwords/checker.ts';
 import type { Services } from '../stages/services.ts';
+import { RedisLimitStore } from '../store/limits/store.ts';
 import { Redis } from '../store/redis/redis.ts';
 import type { StageCounters } from '../telemetry/stage-counters.ts';
 import type { WorkerSetup } from './messages.ts';
 
 export interface WorkerServices {
   readonly services: Services;
+  /** Resolves when what stages have opened so far was reached, or turned out not to be; never rejects. */
+  ready(): Promise<void>;
   /** Ends connections. */
   close(): Promise<void>;
 }
@@ -18,9 +21,16 @@ export function createServices(setup: WorkerSetup, counters: StageCounters): Wor
   const passwords = new PasswordChecker();
   const counter = counters.counter.bind(counters);
   const redis = setup.redisUrl === null ? null : new Redis({ url: setup.redisUrl, counter });
-  const limits = { memory: createMemoryStore(setup.limits, setup.index), redis: null };
+  const now = () => performance.now();
+  const limits = {
+    memory: createMemoryStore(setup.limits, setup.index),
+    redis: redis === null ? null : new RedisLimitStore({ redis, timeoutMs: setup.redisTimeoutMs, now }),
+  };
   return {
     services: { http, limits, passwords, redis },
+    async ready() {
+      await redis?.attempted();
+    },
     async close() {
       await Promise.all([http.close(), passwords.close(), redis?.close()]);
     },

@@ -409,22 +409,6 @@ describe('a store that fails', () => {
     expect(await asked(scene, store, 'admitted')).toBeUndefined();
     expect(scene.counts()).toMatchObject({ 'per-client store_failed': 3, 'per-client refused': 1 });
   });
-
-  test('a client that left meanwhile holds nothing', async () => {
-    const store = new LateStore();
-    const scene = new Scene(
-      [{ name: 'flight', algorithm: 'concurrency', limit: 1, store: 'redis', scope: 'global' }],
-      store,
-    );
-    const exchange = scene.exchange();
-    const answer = scene.ask(exchange);
-    exchange.finished = true;
-    scene.stage.onFinish?.(exchange);
-    expect(store.givenBack).toBe(0);
-    store.waiting.pop()?.('admitted');
-    await answer;
-    expect(store.givenBack).toBe(1);
-  });
 });
 
 test('explain looks without taking', async () => {
@@ -464,7 +448,14 @@ describe('can not be built', () => {
     ],
     ['limits[0].cost.amount: above 2', [perSecond({ cost: { from: 'fixed', amount: 3 } })]],
     ['limits[0].scope: a limit in Redis is global', [perSecond({ store: 'redis' })]],
-    ['limits[0].store: this data plane has no Redis', [perSecond({ store: 'redis', scope: 'global' })]],
+    [
+      'limits[0].store: requests in flight are not counted in Redis',
+      [{ name: 'a', algorithm: 'concurrency', limit: 1, store: 'redis', scope: 'global' }],
+    ],
+    [
+      'limits[0].store: this data plane has no Redis: set TIDEGATE_REDIS_URL',
+      [perSecond({ store: 'redis', scope: 'global' })],
+    ],
     ['limits[1].name: a second limit called per-client', [perSecond(), perSecond()]],
   ])('%s', (message, limits) => {
     expect(() => new Scene(limits)).toThrow(StageError);

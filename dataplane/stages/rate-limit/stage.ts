@@ -1,11 +1,12 @@
 /**
- * Rate limits: all of a section must admit a request, in their order. Where a later one refuses, what the earlier took is given back.
+ * Rate limits: all of a section must admit a request, in their order. Where a later one refuses, what the earlier took is given back. Those that
+ * Redis is asked about for each request come last and together: one question, whatever their number.
  *
  * Refused is 429 (RFC 6585 section 4), for requests in flight too: it is this client that has too many, the gateway is well. Responses tell
  * of the limits in RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), beside what the backend says there. Of a
  * limit that is shared out, RateLimit-Policy names the whole and RateLimit what this data plane has left: never too much.
  */
-import { type Decision, type Limiter, newDecision } from '../../limit/store.ts';
+import { type AskedLimit, type Decision, type Limiter, newDecision } from '../../limit/store.ts';
 import type { Explained, Stage } from '../../pipeline/chain.ts';
 import type { Answer, Exchange } from '../../pipeline/exchange.ts';
 import { problem } from '../../pipeline/respond.ts';
@@ -38,6 +39,10 @@ export function createRateLimit(config: RateLimitSection, context: StageContext)
     if (names.has(name)) throw new StageError(`limits[${index}].name`, `a second limit called ${name}`);
     names.add(name);
   }
+  const takeTogether = togetherOf(limits, context);
+  const together = takeTogether === null ? [] : limits.filter(({ exact }) => exact);
+  const alone = takeTogether === null ? limits : limits.filter(({ exact }) => !exact);
+  const unwatch = watchRedis(limits, context);
   const held = limits.some((limit) => limit.held);
   const charged = limits.some((limit) => limit.responseCost !== null);
   const kept = limits.length > 1 || held || charged || limits.some((limit) => limit.late);
@@ -52,8 +57,8 @@ export function createRateLimit(config: RateLimitSection, context: StageContext)
   }
 
   function ask(exchange: Exchange, taken: Taken, from: number): Outcome {
-    for (let i = from; i < limits.length; i++) {
-      const limit = limits[i] as Limit;
+    for (let i = from; i < alone.length; i++) {
+      const limit = alone[i] as Limit;
       const tier = limit.tierOf(exchange);
       const key = limit.key(exchange);
       const cost = limit.cost(exchange);
@@ -62,13 +67,41 @@ export function createRateLimit(config: RateLimitSection, context: StageContext)
       const waiting = tier.limiter.take(key, cost, decision);
       if (waiting !== undefined) {
         return waiting.then(() => {
-          if (exchange.finished) {
-            // What was taken before was given back when the client left.
-            if (decision.admitted && !decision.failed && limit.held) tier.limiter.giveBack(key, cost);
-            return undefined;
-          }
+          if (exchange.finished) return undefined;
           return settle(exchange, taken, limit, tier, key, cost, decision) ?? ask(exchange, taken, i + 1);
         });
+      }
+      const answer = settle(exchange, taken, limit, tier, key, cost, decision);
+      if (answer !== undefined) return answer;
+    }
+    return together.length === 0 ? undefined : askTogether(exchange, taken);
+  }
+
+  function askTogether(exchange: Exchange, taken: Taken): Outcome {
+    const tiers = together.map((limit) => limit.tierOf(exchange));
+    const asked = together.map((limit, i): AskedLimit => {
+      const { limiter } = tiers[i] as Tier;
+      const [key, cost] = [limit.key(exchange), limit.cost(exchange)];
+      return { limiter, key, cost, decision: newDecision(), firm: !limit.dryRun };
+    });
+    const waiting = takeTogether?.(asked);
+    if (waiting === undefined) return settleTogether(exchange, taken, tiers, asked);
+    return waiting.then(() => (exchange.finished ? undefined : settleTogether(exchange, taken, tiers, asked)));
+  }
+
+  function settleTogether(
+    exchange: Exchange,
+    taken: Taken,
+    tiers: readonly Tier[],
+    asked: readonly AskedLimit[],
+  ): Answer | undefined {
+    const refusing = asked.findIndex(({ decision, firm }) => firm && !decision.failed && !decision.admitted);
+    for (const [i, { key, cost, decision }] of asked.entries()) {
+      const [limit, tier] = [together[i] as Limit, tiers[i] as Tier];
+      // Where one refuses, nothing was taken from the others.
+      if (refusing >= 0 && i !== refusing) {
+        if (responseFields && limit.told) tell(taken, limit, tier, decision);
+        continue;
       }
       const answer = settle(exchange, taken, limit, tier, key, cost, decision);
       if (answer !== undefined) return answer;
@@ -182,6 +215,7 @@ export function createRateLimit(config: RateLimitSection, context: StageContext)
     ...((responseFields || charged) && { onResponse }),
     ...(held && { onFinish }),
     close() {
+      unwatch?.();
       for (const { tiers } of limits) {
         for (const { limiter, local } of tiers) {
           limiter.close?.();
@@ -190,4 +224,25 @@ export function createRateLimit(config: RateLimitSection, context: StageContext)
       }
     },
   };
+}
+
+/** Null where it would make no difference. */
+function togetherOf(limits: readonly Limit[], { services }: StageContext) {
+  const store = services.limits.redis;
+  if (store?.takeTogether === undefined || limits.filter(({ exact }) => exact).length < 2) return null;
+  return store.takeTogether.bind(store);
+}
+
+const MEANWHILE = {
+  allow: 'does not limit',
+  deny: 'refuses with 503',
+  local: 'limits each data plane to its share',
+};
+
+/** Says in the Policy's status that Redis fails, and what that means. */
+function watchRedis(limits: readonly Limit[], { services, trouble }: StageContext): (() => void) | undefined {
+  const shared = limits.filter(({ late }) => late);
+  if (shared.length === 0) return undefined;
+  const meanwhile = shared.map(({ name, onStoreFailure }) => `"${name}" ${MEANWHILE[onStoreFailure]}`).join(', ');
+  return services.redis?.watch((reason) => trouble(reason === null ? null : `${reason}; meanwhile ${meanwhile}`));
 }

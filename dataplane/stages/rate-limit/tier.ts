@@ -26,6 +26,8 @@ export interface Limit {
   readonly told: boolean;
   /** Whether its store answers by a promise at times. */
   readonly late: boolean;
+  /** Whether its store is asked about each request. */
+  readonly exact: boolean;
   /** Requests in flight: given back when the exchange is over. */
   readonly held: boolean;
   readonly key: KeyOf;
@@ -61,6 +63,7 @@ export function createLimit(config: LimitConfig, context: StageContext, field: s
     item: `"${name}";r=`,
     told: !dryRun,
     late: config.store === 'redis',
+    exact: config.store === 'redis' && config.mode === 'exact',
     held,
     key: createKey(config.key),
     cost: requestCost(config.cost),
@@ -97,7 +100,11 @@ function createTier(config: LimitConfig, amounts: Amounts, context: StageContext
   const { memory, redis } = context.services.limits;
   const policy = policyItem(config, limit, windowMs);
   if (config.store === 'memory') return { limiter: memory.open(options), local: null, policy };
-  if (redis === null) throw new StageError(`${field}.store`, 'this data plane has no Redis: set TIDEGATE_REDIS_URL');
+  if (redis === null)
+    throw new StageError(
+      `${field}.store`,
+      'this data plane has no Redis: set TIDEGATE_REDIS_URL (dataplane.redis.secretName of the chart)',
+    );
   const local = config.onStoreFailure === 'local' ? memory.open(options) : null;
   return { limiter: redis.open(options), local, policy };
 }
@@ -148,6 +155,8 @@ function check(config: LimitConfig, field: string): void {
   const most = Math.max(limit, config.burst ?? 0);
   if (cost.from === 'fixed' && cost.amount > most)
     throw new StageError(`${field}.cost.amount`, `above ${most}: no request would ever be admitted`);
+  if (store === 'redis' && algorithm === 'concurrency')
+    throw new StageError(`${field}.store`, 'requests in flight are not counted in Redis: set store to memory');
   if (store === 'redis' && scope === 'local')
     throw new StageError(`${field}.scope`, 'a limit in Redis is global: set scope to global, or store to memory');
 }
