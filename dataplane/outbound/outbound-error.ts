@@ -24,3 +24,8 @@ export class OutboundError extends Error {
     this.retryable = code !== 'too-large';
   }
 }
+
+/** The server was not asked, so there is nothing new to say of it. */
+export function isOldNews(error: unknown): boolean {
+  return error instanceof OutboundError && error.code === 'circuit-open';
+}

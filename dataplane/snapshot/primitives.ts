@@ -3,6 +3,8 @@ import { z } from 'zod';
 
 export const id = z.string().min(1).max(1024);
 export const durationMs = z.int().min(0).max(86_400_000);
+/** Of another server; whether http is good enough is the controller's to say. */
+export const serverUrl = z.url({ protocol: /^https?$/ }).max(2048);
 export const headerName = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9a-z]{1,256}$/);
 export const headerValue = z
   .string()

@@ -4,6 +4,7 @@ import type { MethodName, MethodSpec } from '../../api/v1alpha1/sections/authent
 import type { SectionSpec } from '../../model/policy.ts';
 import { compileApiKey } from './authentication/api-key.ts';
 import { compileBasic } from './authentication/basic.ts';
+import { compileIntrospection } from './authentication/introspection.ts';
 import { compileJwt } from './authentication/jwt.ts';
 import type { Compiled } from './compile.ts';
 import type { SectionContext } from './context.ts';
@@ -20,6 +21,7 @@ const METHODS: { readonly [K in MethodName]: CompileMethod<K> } = {
   apiKey: compileApiKey,
   basic: compileBasic,
   jwt: compileJwt,
+  introspection: compileIntrospection,
 };
 
 export function compileAuthentication(

@@ -8,9 +8,15 @@ import { z } from 'zod';
 import { headerName } from '../primitives.ts';
 import { apiKeyMethod } from './authentication/api-key.ts';
 import { basicMethod } from './authentication/basic.ts';
+import { introspectionMethod } from './authentication/introspection.ts';
 import { jwtMethod } from './authentication/jwt.ts';
 
-export const authenticationMethod = z.discriminatedUnion('kind', [apiKeyMethod, basicMethod, jwtMethod]);
+export const authenticationMethod = z.discriminatedUnion('kind', [
+  apiKeyMethod,
+  basicMethod,
+  jwtMethod,
+  introspectionMethod,
+]);
 export type AuthenticationMethod = z.infer<typeof authenticationMethod>;
 export type MethodKind = AuthenticationMethod['kind'];
 export type MethodConfig<K extends MethodKind> = Extract<AuthenticationMethod, { kind: K }>;

@@ -24,6 +24,7 @@ const LOADERS: { readonly [K in MethodKind]: () => Promise<MethodModule<K>> } = 
   apiKey: () => import('./api-key.ts'),
   basic: () => import('./basic.ts'),
   jwt: () => import('./jwt.ts'),
+  introspection: () => import('./introspection.ts'),
 };
 
 const loaded: { [K in MethodKind]?: MethodModule<K> } = {};

@@ -4,6 +4,7 @@ import { exactlyOneOf, withRules } from '../../rule.ts';
 import { headerName, label, listMap } from '../common.ts';
 import { apiKey } from './authentication/api-key.ts';
 import { basic } from './authentication/basic.ts';
+import { introspection } from './authentication/introspection.ts';
 import { jwt } from './authentication/jwt.ts';
 
 /** To add a method: its file in authentication/, a line here, and its file in compile/sections/authentication/. */
@@ -11,6 +12,7 @@ const methodKinds = {
   apiKey: apiKey.optional(),
   basic: basic.optional(),
   jwt: jwt.optional(),
+  introspection: introspection.optional(),
 };
 export type MethodName = keyof typeof methodKinds;
 const METHOD_NAMES = Object.keys(methodKinds) as MethodName[];

@@ -1,6 +1,6 @@
 /** JSON Web Tokens (RFC 7519), signed, verified by the gateway itself. */
 import { z } from 'zod';
-import { durationMs, id } from '../../primitives.ts';
+import { durationMs, id, serverUrl } from '../../primitives.ts';
 import { claimMapping } from './claims.ts';
 import { credentialPlace, methodBase } from './source.ts';
 
@@ -20,9 +20,6 @@ export const ASYMMETRIC_ALGORITHMS = [
 export const SHARED_KEY_ALGORITHMS = ['HS256', 'HS384', 'HS512'] as const;
 export const tokenAlgorithm = z.enum([...ASYMMETRIC_ALGORITHMS, ...SHARED_KEY_ALGORITHMS]);
 export type TokenAlgorithm = z.infer<typeof tokenAlgorithm>;
-
-/** Of another server; whether http is good enough is the controller's to say. */
-export const serverUrl = z.url({ protocol: /^https?$/ }).max(2048);
 
 export const keySetUrl = z.strictObject({
   source: z.literal('url'),

@@ -5,6 +5,7 @@
  */
 import { messageOf } from '../../../errors.ts';
 import type { Outbound } from '../../../outbound/outbound.ts';
+import { isOldNews } from '../../../outbound/outbound-error.ts';
 import type { KeySetUrl } from '../../../snapshot/sections/authentication/jwt.ts';
 import { type KeySet, parseKeySet } from './key-set.ts';
 import type { KeySource } from './key-source.ts';
@@ -110,7 +111,8 @@ export class RemoteKeys implements KeySource {
 
   #fail(error: unknown): null {
     // While what is held is young enough, nobody needs to know.
-    if (this.#keys === null || this.#deps.now() - this.#fetchedAtMs > this.#config.maxAgeMs)
+    const tooOld = this.#keys === null || this.#deps.now() - this.#fetchedAtMs > this.#config.maxAgeMs;
+    if (tooOld && (this.#deps.voices.silent || !isOldNews(error)))
       this.#deps.voices.say(`JWKS ${shown(this.#config.url)} can not be fetched: ${messageOf(error)}`);
     const waitMs = Math.min(RETRY_MS.cap, RETRY_MS.base * 2 ** this.#failures);
     this.#failures = Math.min(this.#failures + 1, 16);

@@ -12,6 +12,11 @@ export class Voices {
     return () => this.#all.delete(say);
   }
 
+  /** Nothing is wrong, as far as was said. */
+  get silent(): boolean {
+    return this.#message === null;
+  }
+
   say(message: string | null): void {
     if (message === this.#message) return;
     this.#message = message;

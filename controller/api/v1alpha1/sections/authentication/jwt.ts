@@ -5,21 +5,13 @@ import {
   tokenAlgorithm,
 } from '@tidegate/dataplane/snapshot/sections/authentication/jwt';
 import { z } from 'zod';
-import { parseDurationMs } from '../../../duration.ts';
 import { exactlyOneOf, withRules } from '../../../rule.ts';
 import { duration } from '../../common.ts';
 import { secretRef } from '../../secret-ref.ts';
 import { insecure, secureUnlessTold, serverUrl } from '../../server-url.ts';
 import { claimHeaders, claims } from './claims.ts';
 import { credentialPlace, keepCredential } from './place.ts';
-
-/** Less would ask the server all the time. */
-const atLeastASecond = (text: string) =>
-  withRules(duration(text), {
-    cel: "duration(self) >= duration('1s')",
-    message: 'must be at least 1s',
-    test: (value) => (parseDurationMs(value) ?? 0) >= 1000,
-  });
+import { atLeastASecond, timeout } from './times.ts';
 
 const jwks = withRules(
   z.strictObject({
@@ -32,7 +24,7 @@ const jwks = withRules(
     cooldown: duration(
       'Least time between two fetches because a token names a key that is not known. Default 30s.',
     ).optional(),
-    timeout: atLeastASecond('For one fetch. Default 5s.').optional(),
+    timeout: timeout('For one fetch. Default 5s.').optional(),
     inline: z
       .string()
       .min(1)
