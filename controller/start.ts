@@ -18,6 +18,7 @@ import { Peers } from './push/peer.ts';
 import { Publisher, type PublisherEvent } from './push/publish.ts';
 import { PushServer } from './push/server.ts';
 import { DEFAULT_SESSION_TIMES, type Session } from './push/session.ts';
+import { Shares } from './push/shares.ts';
 import { StatusBoard } from './status/board.ts';
 import { summarise } from './status/programmed.ts';
 import { Store } from './store/store.ts';
@@ -137,6 +138,8 @@ async function assemble(
     metrics.session(event);
     tellDataPlane(log, session, event);
   });
+  const shares = new Shares({ fleet, publisher, clock });
+  stops.push(() => shares.stop());
   stops.push(followFleet(fleet, publisher, board, clock, inCluster ? WARM_UP_MS : 0));
 
   const certificates = config.tls === null ? null : await WatchedCertificates.open(config.tls, log);

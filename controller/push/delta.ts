@@ -2,6 +2,7 @@
 import {
   DELTA_PART_BYTES,
   type DeltaResource,
+  type Share,
   snapshotsService,
   type ToDataPlane,
 } from '@tidegate/dataplane/snapshot/protocol';
@@ -48,6 +49,11 @@ export function encodeDelta(baseRevision: string, revision: string, difference: 
   }
   flush(true);
   return parts;
+}
+
+/** See Shares. */
+export function encodeShare(share: Share): readonly Buffer[] {
+  return [serialize({ message: 'share', share })];
 }
 
 interface Cached {

@@ -214,7 +214,16 @@ test('a ready data plane that lost its stream counts for a while with what it ho
   publisher.publish(compiler.step({ a: '1' }));
   const connectHere = (node: string) =>
     publisher.connect(
-      { node, zone: '', schemaVersion: 1, revision: '', programVersion: '', gateway: 'tidegate', held: [] },
+      {
+        node,
+        zone: '',
+        schemaVersion: 1,
+        revision: '',
+        programVersion: '',
+        gateway: 'tidegate',
+        held: [],
+        share: null,
+      },
       () => {},
       () => {},
     );

@@ -32,6 +32,7 @@ function setUp(hello: Partial<Hello> = {}) {
         revision: '',
         programVersion: '',
         gateway: 'tidegate',
+        share: null,
         held: [],
         ...hello,
         ...more,

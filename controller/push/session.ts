@@ -2,9 +2,9 @@
  * One connected data plane: what it holds, what is on its way, what it refused. Advances on verdicts only, and never has two
  * deltas in flight.
  */
-import type { Hello, LoadReport, Rejected, Verdict } from '@tidegate/dataplane/snapshot/protocol';
+import type { Hello, LoadReport, Rejected, Share, Verdict } from '@tidegate/dataplane/snapshot/protocol';
 import { backoffMs, type Clock } from '../clock.ts';
-import { type DeltaCache, type EncodedDelta, encodeDelta } from './delta.ts';
+import { type DeltaCache, type EncodedDelta, encodeDelta, encodeShare } from './delta.ts';
 import type { Difference, History } from './history.ts';
 
 export interface SessionTimes {
@@ -44,7 +44,7 @@ export interface SessionDeps {
   readonly cache: DeltaCache;
   readonly clock: Clock;
   readonly times: SessionTimes;
-  readonly send: (delta: EncodedDelta) => void;
+  readonly send: (messages: EncodedDelta) => void;
   readonly onEvent: (session: Session, event: SessionEvent) => void;
 }
 
@@ -69,6 +69,8 @@ export class Session {
   readonly zone: string;
   readonly programVersion: string;
   readonly connectedAtMs: number;
+  /** Among how many data planes its hello said it shares global limits; 0 where it was never told. */
+  readonly toldDataPlanes: number;
   readonly #deps: SessionDeps;
   #holding: Holding;
   #inFlight: InFlight | null = null;
@@ -86,12 +88,14 @@ export class Session {
   #load: LoadReport | null = null;
   #loadAtMs: number;
   #message = '';
+  #share: Share | null = null;
   #closed = false;
 
   constructor(hello: Hello, deps: SessionDeps) {
     this.node = hello.node;
     this.zone = hello.zone;
     this.programVersion = hello.programVersion;
+    this.toldDataPlanes = hello.share?.dataPlanes ?? 0;
     this.#deps = deps;
     this.connectedAtMs = deps.clock.now();
     this.#loadAtMs = this.connectedAtMs;
@@ -142,6 +146,14 @@ export class Session {
     if (this.#closed || this.#inFlight !== null || this.#waitsForHistory()) return;
     if (this.#retryAtMs === null) this.#send(false);
     else if (this.#refusedSequence !== this.#deps.history.sequence) this.#retryIn(this.#deps.times.retryBaseMs);
+  }
+
+  /** Its part of global limits; sent where it is another one than before, at once: beside deltas, not among them. */
+  tell(share: Share): void {
+    if (this.#closed) return;
+    if (this.#share?.place === share.place && this.#share.dataPlanes === share.dataPlanes) return;
+    this.#share = share;
+    this.#deps.send(encodeShare(share));
   }
 
   onVerdict(verdict: Verdict): void {

@@ -7,6 +7,7 @@ import {
   type Hello,
   type LoadReport,
   type Refusal,
+  type Share,
   type SnapshotsClient,
   type ToDataPlane,
   type Verdict,
@@ -37,6 +38,8 @@ export class TestDataPlane {
   refusal: Refusal | null = null;
   error: (Error & { code?: number; details?: string }) | null = null;
   ended = false;
+  /** As last told. */
+  share: Share | null = null;
   readonly #client: SnapshotsClient;
   readonly #stream: ClientDuplexStream<FromDataPlane, ToDataPlane>;
   readonly #options: TestOptions;
@@ -72,6 +75,7 @@ export class TestDataPlane {
         revision: this.revision,
         programVersion: 'test',
         gateway: 'tidegate',
+        share: null,
         held: [...this.held].map(([id, hash]) => ({ id, hash })),
         ...options.hello,
       },
@@ -130,6 +134,7 @@ export class TestDataPlane {
 
   #receive(message: ToDataPlane): void {
     if (message.message === 'refusal') this.refusal = message.refusal;
+    if (message.message === 'share') this.share = message.share;
     if (message.message === 'delta') {
       this.#parts.push(message.delta);
       if (message.delta.last) this.#apply(this.#parts.splice(0));

@@ -68,6 +68,7 @@ test('messages arrive over a real stream as their TypeScript types say', async (
     revision: 'r0',
     programVersion: '0',
     gateway: 'tidegate',
+    share: null,
     held: [{ id: 'a', hash: 'x' }],
   };
   const load = {

@@ -34,6 +34,14 @@ export interface Hello {
   gateway: string;
   /** What it holds; empty when `revision` is. */
   held: Held[];
+  /** What its global limits go by; null where it was never told. */
+  share: Share | null;
+}
+
+/** Number `place` (from 0) of `dataPlanes` equal parts. */
+export interface Share {
+  place: number;
+  dataPlanes: number;
 }
 
 export interface Held {
@@ -115,6 +123,7 @@ export type FromDataPlane =
 export type ToDataPlane =
   | { message: 'delta'; delta: Delta }
   | { message: 'refusal'; refusal: Refusal }
+  | { message: 'share'; share: Share }
   | { message?: undefined };
 
 /** What a server implements: `server.addService(snapshotsService, handlers)`. */

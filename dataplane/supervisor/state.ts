@@ -1,4 +1,5 @@
 /** What the supervisor says of itself: for readiness, metrics and /debug/config. */
+import type { Share } from '../limit/share.ts';
 import type { Rejection } from '../snapshot/decode.ts';
 
 /** Where the snapshot that is served came from. */
@@ -24,6 +25,8 @@ export interface SupervisorState {
   /** ms since the epoch, 0: never. */
   readonly lastGoodSavedAtMs: number;
   readonly lastGoodFailures: number;
+  /** Of limits for all data planes together. */
+  readonly limitShare: Share;
   readonly workers: number;
   readonly workersListening: number;
   readonly workerRestarts: number;

@@ -12,8 +12,10 @@ import { SCHEMA_VERSION } from '../snapshot/schema-version.ts';
 import { ControllerStream, STREAM_DEFAULTS } from '../sync/client.ts';
 import { type CompleteDelta, type HeldImage, HeldSnapshot, replayOf } from '../sync/held.ts';
 import { LastGood } from '../sync/last-good.ts';
+import { LastShare } from '../sync/last-share.ts';
 import { VERSION } from '../version.ts';
 import type { AccessLogSink } from '../worker/messages.ts';
+import { LimitShare } from './limit-share.ts';
 import { LoadReporter, type ReportedLoad } from './load-reporter.ts';
 import type { WriteLines } from './output.ts';
 import { WorkerPool } from './pool.ts';
@@ -44,6 +46,7 @@ export class Supervisor {
   readonly #held = new HeldSnapshot();
   readonly #stream: ControllerStream;
   readonly #lastGood: LastGood | null;
+  readonly #share: LimitShare;
   readonly #reporter: LoadReporter;
   readonly #timers: NodeJS.Timeout[] = [];
   #origin: Origin = 'none';
@@ -73,6 +76,11 @@ export class Supervisor {
             debounceMs: LAST_GOOD_DEBOUNCE_MS,
           });
     const limits = createLimitMemory({ keys: config.limitKeys, workers: config.workers });
+    this.#share = new LimitShare(
+      limits.share,
+      config.stateDir === null ? null : new LastShare(config.stateDir, log),
+      log,
+    );
     this.pool = new WorkerPool({
       size: config.workers,
       setup: {
@@ -98,6 +106,7 @@ export class Supervisor {
       { ...STREAM_DEFAULTS, controllers: config.controllers, credentials: config.tls, log, random: Math.random },
       {
         hello: () => this.#hello(),
+        share: (share) => this.#share.take(share),
         apply: (delta) => this.pool.exclusively(() => this.#applyDelta(delta)),
         connected: (controller) => this.#onConnected(controller),
         disconnected: (error) => this.#onDisconnected(error),
@@ -133,6 +142,7 @@ export class Supervisor {
       staleMs: this.#connected || this.#confirmedAtMs === 0 ? 0 : Math.max(0, Date.now() - this.#confirmedAtMs),
       lastGoodSavedAtMs: this.#lastGood?.savedAtMs ?? 0,
       lastGoodFailures: this.#lastGood?.failures ?? 0,
+      limitShare: this.#share.share,
       workers: this.pool.size,
       workersListening: this.pool.listening,
       workerRestarts: this.pool.restarts,
@@ -167,6 +177,7 @@ export class Supervisor {
       programVersion: VERSION,
       gateway: this.#config.gateway,
       held: this.#held.hashes(),
+      share: this.#share.told,
     };
   }
 
@@ -269,6 +280,7 @@ export class Supervisor {
     if (this.#held.revision !== '') return;
     const loaded = await this.#lastGood?.load();
     if (loaded === null || loaded === undefined) return;
+    await this.#share.restore();
     await this.pool.exclusively(async () => {
       if (this.#held.revision !== '' || this.#draining) return;
       const startedAt = performance.now();

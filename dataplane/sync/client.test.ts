@@ -5,7 +5,7 @@ import { afterEach, expect, test } from 'vitest';
 import type { DataplaneError } from '../errors.ts';
 import { silentLog } from '../log.ts';
 import { backendFixture, ruleFixture } from '../snapshot/fixtures.ts';
-import type { Verdict } from '../snapshot/protocol.ts';
+import type { Share, Verdict } from '../snapshot/protocol.ts';
 import { ControllerStream, STREAM_DEFAULTS, type StreamOptions } from './client.ts';
 import { type CompleteDelta, HeldSnapshot } from './held.ts';
 import { Inbox, TestController, TestSnapshot } from './test-controller.ts';
@@ -21,6 +21,7 @@ function dataPlane(controllers: string[], options: Partial<StreamOptions> = {}) 
   const failures = new Inbox<DataplaneError>();
   const connections = new Inbox<string>();
   const deltas: CompleteDelta[] = [];
+  const shares = new Inbox<Share>();
   const stream = new ControllerStream(
     {
       ...STREAM_DEFAULTS,
@@ -39,8 +40,10 @@ function dataPlane(controllers: string[], options: Partial<StreamOptions> = {}) 
         revision: held.revision,
         programVersion: '0',
         gateway: 'tidegate',
+        share: null,
         held: held.hashes(),
       }),
+      share: (share) => shares.push(share),
       async apply(delta): Promise<Verdict> {
         deltas.push(delta);
         const plan = held.plan(delta);
@@ -54,7 +57,7 @@ function dataPlane(controllers: string[], options: Partial<StreamOptions> = {}) 
   );
   cleanups.push(() => stream.stop());
   stream.start();
-  return { stream, held, failures, connections, deltas };
+  return { stream, held, failures, connections, deltas, shares };
 }
 
 async function controller(listen?: string): Promise<TestController> {
@@ -188,4 +191,17 @@ test('load reports arrive, and none is kept while no stream is open', async () =
   const seen = await c.streams.next();
   stream.sendLoad({ ...load, inFlight: 9 });
   expect(await seen.loads.next()).toEqual({ ...load, inFlight: 9 });
+});
+
+test('a share of global limits is taken before, between and behind deltas; what can not be one is for the supervisor', async () => {
+  const c = await controller();
+  const { shares } = dataPlane([c.address]);
+  const stream = await c.streams.next();
+  expect(stream.hello.share).toBeNull();
+  stream.call.write({ message: 'share', share: { place: 0, dataPlanes: 1 } });
+  stream.send(ONE.full());
+  stream.call.write({ message: 'share', share: { place: 2, dataPlanes: 3 } });
+  expect(await shares.next()).toEqual({ place: 0, dataPlanes: 1 });
+  expect(await shares.next()).toEqual({ place: 2, dataPlanes: 3 });
+  expect((await stream.verdicts.next()).revision).toBe(ONE.revision);
 });

@@ -10,6 +10,7 @@ import {
   type FromDataPlane,
   type Hello,
   type LoadReport,
+  type Share,
   type SnapshotsClient,
   type ToDataPlane,
   type Verdict,
@@ -49,6 +50,8 @@ export interface StreamHandlers {
   hello(): Hello;
   /** Called for one delta at a time. Must not reject. */
   apply(delta: CompleteDelta): Promise<Verdict>;
+  /** The part of global limits this data plane has from now on. */
+  share(share: Share): void;
   /** `controller` is the address; `error` says why there is none. */
   connected(controller: string): void;
   disconnected(error: DataplaneError): void;
@@ -180,6 +183,7 @@ export class ControllerStream {
           );
           return;
         }
+        if (message.message === 'share') this.#handlers.share(message.share);
         if (message.message !== 'delta') return;
         const part = assembly.add(message.delta);
         if (part.kind === 'more') return;

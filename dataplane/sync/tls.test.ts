@@ -90,7 +90,16 @@ async function controller(): Promise<TestController> {
 
 function dataPlane(address: string, credentials: Credentials) {
   const failures = new Inbox<DataplaneError>();
-  const hello = { node: 'n', zone: '', schemaVersion: 1, revision: '', programVersion: '', gateway: '', held: [] };
+  const hello = {
+    node: 'n',
+    zone: '',
+    schemaVersion: 1,
+    revision: '',
+    programVersion: '',
+    gateway: '',
+    held: [],
+    share: null,
+  };
   const stream = new ControllerStream(
     {
       ...STREAM_DEFAULTS,
@@ -103,6 +112,7 @@ function dataPlane(address: string, credentials: Credentials) {
     },
     {
       hello: () => hello,
+      share: () => {},
       apply: async ({ revision }) => ({ revision, accepted: true, rejected: [], message: '' }),
       connected: () => {},
       disconnected: (error) => failures.push(error),

@@ -189,7 +189,7 @@ export class ScriptedDataPlane {
       this.#stream.write({ message: 'verdict', verdict: answer });
     });
     const hello = { node: name, zone: '', schemaVersion: SCHEMA_VERSION, revision: '', programVersion: 'scripted' };
-    this.#stream.write({ message: 'hello', hello: { ...hello, gateway: 'tidegate', held: [] } });
+    this.#stream.write({ message: 'hello', hello: { ...hello, gateway: 'tidegate', held: [], share: null } });
     this.#timer = setInterval(() => this.#report(), 500);
     this.#report();
   }

@@ -76,6 +76,10 @@ export const gatewayDescriptor = {
          "rule": "repeated",
          "type": "Held",
          "id": 7
+        },
+        "share": {
+         "type": "Share",
+         "id": 8
         }
        }
       },
@@ -96,7 +100,8 @@ export const gatewayDescriptor = {
         "message": {
          "oneof": [
           "delta",
-          "refusal"
+          "refusal",
+          "share"
          ]
         }
        },
@@ -107,6 +112,22 @@ export const gatewayDescriptor = {
         },
         "refusal": {
          "type": "Refusal",
+         "id": 2
+        },
+        "share": {
+         "type": "Share",
+         "id": 3
+        }
+       }
+      },
+      "Share": {
+       "fields": {
+        "place": {
+         "type": "uint32",
+         "id": 1
+        },
+        "dataPlanes": {
+         "type": "uint32",
          "id": 2
         }
        }
