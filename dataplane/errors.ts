@@ -19,7 +19,9 @@ export type ErrorCode =
   /** The access log can't be opened. */
   | 'DP_LOG'
   /** A worker thread ended. */
-  | 'DP_WORKER';
+  | 'DP_WORKER'
+  /** What was asked to be explained is no request. */
+  | 'DP_EXPLAIN';
 
 /** `retryable`: the same attempt may succeed later without anybody changing anything. */
 export class DataplaneError extends Error {

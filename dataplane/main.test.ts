@@ -30,6 +30,7 @@ test('from cold start to a proxied request, a live change, and what is said abou
     '/readyz',
     '/metrics',
     '/debug/config',
+    '/debug/explain',
   ]);
   expect((await get(admin as number, '/nothing')).status).toBe(404);
 

@@ -1,5 +1,6 @@
-/** The admin pages: health, readiness, metrics, and what is served. Not for the public: they listen on a port of their own. */
+/** The admin pages: health, readiness, metrics, what is served, and why a request gets its answer. Not for the public: they listen on a port of their own. */
 import { fastify } from 'fastify';
+import { DataplaneError } from '../errors.ts';
 
 export interface AdminPages {
   /** Empty: ready. */
@@ -7,6 +8,8 @@ export interface AdminPages {
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
   /** Holds no secrets. */
   readonly config: () => Promise<unknown>;
+  /** `request` is the document posted; see snapshot/explain.ts. Rejects with DP_EXPLAIN where it is none. */
+  readonly explain: (request: unknown) => Promise<unknown>;
 }
 
 export interface AdminServer {
@@ -19,7 +22,11 @@ const PAGES = {
   '/readyz': 'ready for traffic: 200, else 503 with the reason',
   '/metrics': 'Prometheus metrics',
   '/debug/config': 'what is served: revision, rules, policies, backends, what was rejected and why',
+  '/debug/explain': 'POST a request as JSON: what would become of it, and why (tidegate explain)',
 } as const;
+
+/** Of a posted document: a request's head as JSON. */
+const EXPLAIN_BYTES = 64 * 1024;
 
 export async function startAdmin(host: string, port: number, pages: AdminPages): Promise<AdminServer> {
   const server = fastify({
@@ -50,6 +57,15 @@ export async function startAdmin(host: string, port: number, pages: AdminPages):
     return text;
   });
   server.get('/debug/config', async () => pages.config());
+  server.post('/debug/explain', { bodyLimit: EXPLAIN_BYTES }, async (request, reply) => {
+    try {
+      return await pages.explain(request.body);
+    } catch (error) {
+      if (!(error instanceof DataplaneError)) throw error;
+      reply.code(error.code === 'DP_EXPLAIN' ? 400 : 503);
+      return { error: error.message };
+    }
+  });
   server.setNotFoundHandler(async (request, reply) => {
     reply.code(404);
     return { error: `there is no page ${request.url.split('?')[0]}`, pages: PAGES };

@@ -24,6 +24,17 @@ export function problem(
   };
 }
 
+/** The sentence of a problem document; empty for any other answer. */
+export function detailOf({ code, body }: Answer): string {
+  if (code === '' || typeof body !== 'string') return '';
+  try {
+    const { detail } = JSON.parse(body) as { detail?: unknown };
+    return typeof detail === 'string' ? detail : '';
+  } catch {
+    return '';
+  }
+}
+
 /** `location` must hold no control characters. */
 export function redirect(status: 301 | 302 | 303 | 307 | 308, location: string): Answer {
   return { status, code: '', headers: new Headers(['location', location]), body: null };

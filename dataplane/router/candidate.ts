@@ -36,7 +36,7 @@ export interface CompiledPath {
   readonly regex: RegExp | null;
 }
 
-interface Rank {
+export interface Rank {
   /** Counts in order of precedence: method, headers, query, cookies, source. */
   readonly specificity: readonly number[];
   readonly createdAtMs: number;

@@ -61,6 +61,26 @@ export function predicatesHold(tests: Predicates, request: RequestView): boolean
   return tests.sources === null || listHolds(tests.sources, request.clientAddress);
 }
 
+/** The first test that does not hold, in words that name fields and quote no value; empty: all hold. */
+export function missOf(tests: Predicates, request: RequestView): string {
+  if (tests.methods !== null && !methodHolds(tests, tests.methods, request)) {
+    return `method ${tests.methods.join(', ')} only`;
+  }
+  const differs = (list: readonly ValueTest[] | null, what: string, valueIn: (name: string) => string | undefined) => {
+    const missed = list?.find((test) => !valueHolds(test, valueIn(test.name)));
+    if (missed === undefined) return '';
+    return `${what} ${missed.name} ${valueIn(missed.name) === undefined ? 'is missing' : 'is another'}`;
+  };
+  const query = parseQuery(request.query);
+  const cookies = parseCookies(request.headers);
+  return (
+    differs(tests.headers, 'header', (name) => request.headers.getCombined(name)) ||
+    differs(tests.query, 'query parameter', (name) => query.get(name)) ||
+    differs(tests.cookies, 'cookie', (name) => cookies.get(name)) ||
+    (predicatesHold(tests, request) ? '' : `client ${request.clientAddress} is not among its sources`)
+  );
+}
+
 /** A regular expression that must match the whole of a value. Throws RouteError. */
 export function compileWholeRegex(source: string, field: string): RegExp {
   try {

@@ -4,6 +4,7 @@ import { matchFixture, ruleFixture } from '../snapshot/fixtures.ts';
 import type { Match, RuleResource, ValueMatch } from '../snapshot/resources.ts';
 import { compileRoutable, type Routable } from './candidate.ts';
 import { CONFORMANCE, requestView } from './conformance.ts';
+import { consider, whyLess } from './explain.ts';
 import type { RequestView } from './predicates.ts';
 import { referenceMatch } from './reference.ts';
 import { HostRouter } from './router.ts';
@@ -158,6 +159,55 @@ test('routes like the reference', () => {
     }),
     { numRuns: 1500 },
   );
+});
+
+test('what is considered, in order, begins with what the router answers, and names a miss for all before it', () => {
+  fc.assert(
+    fc.property(rules, request, (held, one) => {
+      const routables = held.map(compile);
+      const router = HostRouter.empty<RuleResource>().next({ removed: [], added: routables });
+      const considered = consider(routables, one);
+      const first = considered.findIndex(({ miss }) => miss === '');
+      expect(considered[first]?.candidate ?? null).toBe(router.match(one));
+      for (const { miss } of considered.slice(0, first)) expect(miss).not.toBe('');
+      for (const other of considered.slice(first + 1)) {
+        if (first >= 0) expect(whyLess(considered[first] as (typeof considered)[number], other)).not.toBe('');
+      }
+    }),
+    { numRuns: 1500 },
+  );
+});
+
+test.each([
+  ['host *.b is less specific', { hosts: ['*.b'] }],
+  ['prefix / is shorter', { matches: [matchFixture('/')] }],
+  ['regex /a.*: prefix comes before regex', { matches: [matchFixture('~/a.*')] }],
+  ['asks less: no or fewer headers', { matches: [matchFixture('/a', { methods: ['GET'] })] }],
+  ['asks less: no method', { matches: [matchFixture('/a', { headers: [{ kind: 'present' as const, name: 'h' }] })] }],
+  ['the same match in a younger Route', { createdAtMs: 2 }],
+  ['the same match later in its Route', { order: 1 }],
+])('why a rule comes later: %s', (why, more) => {
+  const header = { kind: 'present' as const, name: 'h' };
+  const same = {
+    hosts: ['a.b'],
+    matches: [matchFixture('/a', { methods: ['GET'], headers: [header] })],
+    createdAtMs: 1,
+  };
+  const all = [ruleFixture('n/r/1', same), ruleFixture('n/r/2', { ...same, ...more })].map(compile);
+  const [winner, other] = consider(all, requestView('GET a.b/a', ['h', '1']));
+  expect(winner?.candidate.target.rule).toBe('1');
+  expect(whyLess(winner as NonNullable<typeof winner>, other as NonNullable<typeof other>)).toBe(why);
+});
+
+test.each([
+  ['method POST, PUT only', { methods: ['POST', 'PUT'] }],
+  ['header h is missing', { headers: [{ kind: 'present' as const, name: 'h' }] }],
+  ['query parameter q is another', { query: [{ kind: 'exact' as const, name: 'q', value: 'secret' }] }],
+  ['cookie c is missing', { cookies: [{ kind: 'present' as const, name: 'c' }] }],
+  ['client 192.0.2.1 is not among its sources', { sources: ['10.0.0.0/8'] }],
+])('why a match does not hold: %s', (miss, more) => {
+  const rule = compile(ruleFixture('n/r/1', { matches: [matchFixture('/', more)] }));
+  expect(consider([rule], requestView('GET a/?q=1')).map((one) => one.miss)).toEqual([miss]);
 });
 
 test('after any edits it routes like the reference, and the routers before it still do', () => {

@@ -7,6 +7,7 @@ import type { Answer, Exchange } from '../pipeline/exchange.ts';
 import { problem } from '../pipeline/respond.ts';
 import { Pipeline } from '../pipeline/run.ts';
 import type { Rejection } from '../snapshot/decode.ts';
+import type { Explanation } from '../snapshot/explain.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
 import type { RuntimeDeps } from './deps.ts';
 import { describeLedger, type RuntimeDescription } from './describe.ts';
@@ -133,6 +134,26 @@ export class Runtime {
   /** For /debug/config; holds no secrets. */
   describe(): RuntimeDescription {
     return describeLedger(this.#ledger, this.#revision, this.#current.index, this.#retirement.live);
+  }
+
+  /** What would become of an exchange that no listener began; see runtime/explain. `backend` as in ExplainRequest. */
+  async explain(exchange: Exchange, backend: string | undefined): Promise<Explanation> {
+    const { explain } = await import('./explain/explain.ts');
+    const generation = this.#current;
+    // What its stages use must not be closed meanwhile.
+    generation.retain();
+    try {
+      return await explain(exchange, {
+        revision: this.#revision,
+        ledger: this.#ledger,
+        troubles: this.troubles,
+        defaults: this.#deps.defaults,
+        match: generation.match(exchange),
+        backend,
+      });
+    } finally {
+      generation.release();
+    }
   }
 
   /** Closes all upstreams and stages. Call it when no exchange is left. */

@@ -2,7 +2,7 @@
  * Cross-origin requests as the Fetch standard has them (fetch.spec.whatwg.org section 3.3, HTTP extensions): preflights are answered
  * here, responses get the fields that let a page read them. The backend's own CORS fields are replaced.
  */
-import type { Stage } from '../pipeline/chain.ts';
+import type { Explained, Stage } from '../pipeline/chain.ts';
 import type { Answer, Exchange } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
 import { problem } from '../pipeline/respond.ts';
@@ -73,7 +73,18 @@ export function createCors(config: CorsConfig): Stage {
     if (config.allowCredentials) headers.add('access-control-allow-credentials', 'true');
   }
 
-  return { name: 'cors', onRequest, onResponse };
+  function explain(exchange: Exchange): Explained {
+    const answer = onRequest(exchange);
+    if (exchange.headers.get('origin') === undefined) return { text: 'no Origin: not asked by a page', answer: null };
+    if (answer === undefined) {
+      const allowed = exchange.locals?.get(LOCAL) !== '';
+      return { text: allowed ? 'the origin may read the answer' : 'the origin may not read the answer', answer: null };
+    }
+    const text = answer.code === '' ? 'a preflight, answered here' : 'a preflight of an origin that is not allowed';
+    return { text, answer: { status: answer.status, code: answer.code } };
+  }
+
+  return { name: 'cors', onRequest, onResponse, explain };
 }
 
 /** Throws StageError on an origin that no browser would send, and on any origin with credentials. */

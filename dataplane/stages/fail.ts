@@ -7,5 +7,12 @@ type FailConfig = Pick<Extract<PolicySection, { section: 'fail' }>, 'status' | '
 
 export function createFail(config: FailConfig): Stage {
   const { status, code, message } = config;
-  return { name: 'fail', onRequest: (exchange) => problem(status, code, message, exchange.requestId) };
+  return {
+    name: 'fail',
+    onRequest: (exchange) => problem(status, code, message, exchange.requestId),
+    explain: () => ({
+      text: "could not be built: the policy's status says why (kubectl describe policy)",
+      answer: { status, code },
+    }),
+  };
 }

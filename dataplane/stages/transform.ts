@@ -42,7 +42,23 @@ export function createTransform(...configs: readonly TransformConfig[]): Stage {
         if (exchange.responseHeaders !== null) applyEdits(response, exchange.responseHeaders);
       },
     }),
+    explain: (exchange) => {
+      if (request !== null) applyEdits(request, exchange.headers);
+      const parts = [editText(request), ...(response === null ? [] : [`response ${editText(response)}`])];
+      return { text: parts.filter((part) => part !== '').join('; ') || 'nothing', answer: null };
+    },
   };
+}
+
+/** `+ x-tenant, - cookie`: names only, as values may be secrets. */
+function editText(all: readonly HeaderEdits[] | null): string {
+  const edits = all ?? [];
+  return edits
+    .flatMap(({ remove, set, add }) => [
+      ...remove.map((name) => `- ${name}`),
+      ...[...set, ...add].map(({ name }) => `+ ${name}`),
+    ])
+    .join(', ');
 }
 
 function compileEdits(

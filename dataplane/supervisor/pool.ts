@@ -2,10 +2,11 @@
  * The workers: as many as configured, each on the same ports with the same snapshot. One that dies or hangs is started again with the full
  * current snapshot, while the others go on.
  */
-import { type DataplaneError, messageOf } from '../errors.ts';
+import { DataplaneError, messageOf } from '../errors.ts';
 import { LimitTable, SUPERVISOR } from '../limit/table.ts';
 import type { Log } from '../log.ts';
 import type { Rejection } from '../snapshot/decode.ts';
+import type { Explanation } from '../snapshot/explain.ts';
 import { backoffMs } from '../sync/backoff.ts';
 import type { Change } from '../sync/held.ts';
 import { METER_BYTES } from '../telemetry/meter.ts';
@@ -46,6 +47,8 @@ export interface PoolLimits {
   /** A worker that does not come up within this is given up. */
   readonly startTimeoutMs: number;
   readonly countTimeoutMs: number;
+  /** Stages may ask others (an identity provider) to tell; each bounds that for itself. */
+  readonly explainTimeoutMs: number;
   /** How often a worker is asked whether it lives, and how long it may take to say so. */
   readonly pingEveryMs: number;
   readonly pingTimeoutMs: number;
@@ -59,6 +62,7 @@ const POOL_LIMITS: PoolLimits = {
   applyTimeoutMs: 8_000,
   startTimeoutMs: 20_000,
   countTimeoutMs: 1_000,
+  explainTimeoutMs: 8_000,
   pingEveryMs: 5_000,
   pingTimeoutMs: 15_000,
   restartBaseMs: 100,
@@ -237,6 +241,13 @@ export class WorkerPool {
   async describe(): Promise<unknown> {
     const slot = this.#slots.find((candidate) => candidate.current && !candidate.thread.ended);
     return (await slot?.thread.describe(this.#limits.countTimeoutMs).catch(() => null)) ?? null;
+  }
+
+  /** Rejects with DataplaneError: DP_EXPLAIN where the request is wrong, else DP_WORKER. */
+  async explain(request: unknown): Promise<Explanation> {
+    const slot = this.#slots.find((candidate) => candidate.current && !candidate.thread.ended);
+    if (slot === undefined) throw new DataplaneError('DP_WORKER', 'no worker is up', { retryable: true });
+    return slot.thread.explain(request, this.#limits.explainTimeoutMs);
   }
 
   /** See WorkerThread. */

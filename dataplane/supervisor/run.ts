@@ -50,6 +50,7 @@ export async function run(config: Config, warnings: readonly string[]): Promise<
     notReadyBecause: () => supervisor.state.reason,
     metrics: lazyMetrics(supervisor, output, config),
     config: async () => ({ ...supervisor.state, worker: await supervisor.pool.describe() }),
+    explain: (request) => supervisor.pool.explain(request),
   }).catch((error: unknown) => {
     failed(
       new Error(`the admin pages can't be served on ${config.adminHost}:${config.adminPort}: ${messageOf(error)}`),

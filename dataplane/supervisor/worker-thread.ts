@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { DataplaneError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { Explanation } from '../snapshot/explain.ts';
 import { BATCH_BYTES } from '../telemetry/line-batch.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
 import type {
@@ -66,7 +67,9 @@ export class WorkerThread {
           break;
         case 'failure':
           this.#take(message.sequence)?.reject(
-            new DataplaneError('DP_WORKER', message.message, { retryable: true, cause: message.code || undefined }),
+            message.code === 'DP_EXPLAIN'
+              ? new DataplaneError('DP_EXPLAIN', message.message, { retryable: false })
+              : new DataplaneError('DP_WORKER', message.message, { retryable: true, cause: message.code || undefined }),
           );
           break;
       }
@@ -107,6 +110,10 @@ export class WorkerThread {
 
   describe(timeoutMs: number): Promise<unknown> {
     return this.#ask({ type: 'describe' }, timeoutMs);
+  }
+
+  explain(request: unknown, timeoutMs: number): Promise<Explanation> {
+    return this.#ask({ type: 'explain', request }, timeoutMs) as Promise<Explanation>;
   }
 
   /** Rejects when it does not answer: it hangs. */

@@ -10,6 +10,7 @@ import { createRequestIds } from '../pipeline/request-id.ts';
 import { RUNTIME_DEFAULTS } from '../runtime/deps.ts';
 import type { RuntimeDescription } from '../runtime/describe.ts';
 import { Runtime } from '../runtime/runtime.ts';
+import type { Explanation } from '../snapshot/explain.ts';
 import { loadStages } from '../stages/registry.ts';
 import { createLineFormat } from '../telemetry/access-log.ts';
 import { BATCH_BYTES, BATCH_DELAY_MS, LineBatch } from '../telemetry/line-batch.ts';
@@ -178,6 +179,12 @@ export class Gateway {
 
   describe(): RuntimeDescription {
     return this.#runtime.describe();
+  }
+
+  /** See worker/explain.ts. */
+  async explain(request: unknown): Promise<Explanation> {
+    const { explainOn } = await import('./explain.ts');
+    return explainOn(this.#runtime, request, this.#setup.trustedHops);
   }
 
   /** See LineBatch. */

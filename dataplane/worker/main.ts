@@ -51,6 +51,8 @@ async function answer(message: Exclude<ToWorker, { type: 'spare' | 'reopen' }>):
       return gateway.count();
     case 'describe':
       return gateway.describe();
+    case 'explain':
+      return gateway.explain(message.request);
     case 'drain':
       return gateway.drain(message.windowMs, message.deadlineMs);
   }

@@ -55,6 +55,8 @@ export type ToWorker =
   | { readonly type: 'reopen' }
   /** For /debug/config. */
   | { readonly type: 'describe'; readonly sequence: number }
+  /** For /debug/explain; `request` is checked by the worker. */
+  | { readonly type: 'explain'; readonly sequence: number; readonly request: unknown }
   /** Answers end their connection; after `windowMs` nothing more is accepted; what is in flight has `deadlineMs` from then. */
   | { readonly type: 'drain'; readonly sequence: number; readonly windowMs: number; readonly deadlineMs: number };
 

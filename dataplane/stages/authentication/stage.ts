@@ -5,10 +5,10 @@
  * what can't be told is 503, a bad credential is what its method says, no credential at all is 401 (or goes on where `optional`). A request
  * with a bad credential never passes as one without.
  */
-import type { Stage } from '../../pipeline/chain.ts';
+import type { Explained, Stage } from '../../pipeline/chain.ts';
 import type { Answer, Exchange } from '../../pipeline/exchange.ts';
 import type { Identity } from '../../pipeline/identity.ts';
-import { problem } from '../../pipeline/respond.ts';
+import { detailOf, problem } from '../../pipeline/respond.ts';
 import type { AuthenticationSection } from '../../snapshot/sections/authentication.ts';
 import type { StageContext } from '../context.ts';
 import { StageError } from '../stage-error.ts';
@@ -184,10 +184,24 @@ export function compose(
     for (const strip of strippers) strip(exchange);
   }
 
+  /** Really asks the methods, so that what it says is what the request would get; the stage's counters count it. */
+  async function explain(exchange: Exchange): Promise<Explained> {
+    const answer = await onRequest(exchange);
+    if (answer !== undefined) {
+      const { status, code } = answer;
+      return { text: code === '' ? 'a step of a login, answered here' : detailOf(answer), answer: { status, code } };
+    }
+    const { identity } = exchange;
+    if (identity === null) return { text: 'no credentials: goes on without a consumer', answer: null };
+    const groups = identity.groups.length === 0 ? '' : ` (${identity.groups.join(', ')})`;
+    return { text: `${identity.method}: consumer ${fieldValue(identity.consumer)}${fieldValue(groups)}`, answer: null };
+  }
+
   const responding = methods.flatMap(({ onResponse }) => (onResponse === undefined ? [] : [onResponse]));
   return {
     name: 'authentication',
     onRequest,
+    explain,
     ...(responding.length > 0 && {
       onResponse: (exchange: Exchange) => runAll(responding, exchange),
     }),

@@ -4,7 +4,7 @@
  * Who is refused gets 403 (RFC 9110 section 15.5.4). A caller nobody asked for credentials and who would have passed with some gets 401, but
  * only where there is a challenge to send with it (section 15.5.2). One whose token lacks nothing but scopes is told which (RFC 6750 section 3.1).
  */
-import type { Stage } from '../../pipeline/chain.ts';
+import type { Explained, Stage } from '../../pipeline/chain.ts';
 import type { Answer, Exchange } from '../../pipeline/exchange.ts';
 import { problem } from '../../pipeline/respond.ts';
 import type { AuthorizationSection } from '../../snapshot/sections/authorization.ts';
@@ -64,7 +64,21 @@ export function createAuthorization(config: AuthorizationSection, context: Stage
     return problem(403, code, DETAILS[code], requestId, bearer ? ['www-authenticate', challenge] : []);
   }
 
-  return { name: 'authorization', onRequest };
+  function explain(exchange: Exchange): Explained {
+    const decided = rules.findIndex((rule) => rule.ask(exchange) === 'yes');
+    const answer = onRequest(exchange);
+    const rule = rules[decided];
+    const by =
+      rule === undefined
+        ? `no rule holds: the default is ${config.default}`
+        : `rule ${config.rules[decided]?.name} ${rule.allows ? 'allows it' : 'denies it'}`;
+    if (answer !== undefined)
+      return { text: `${by}: ${answer.code}`, answer: { status: answer.status, code: answer.code } };
+    const dry = config.dryRun && exchange.wouldRefuse !== '';
+    return { text: dry ? `${by}: dry run, would refuse with ${exchange.wouldRefuse}` : by, answer: null };
+  }
+
+  return { name: 'authorization', onRequest, explain };
 }
 
 const DETAILS = {
