@@ -90,7 +90,8 @@ export class Exchange {
   readonly headers: Headers;
   /** From trusted hops only; the peer's address otherwise. */
   readonly clientAddress: string;
-  readonly downstream: Downstream;
+  /** Replaced only by who has read the body (buffered-body.ts). */
+  downstream: Downstream;
   /** performance.now() when the first byte of the head was read. */
   readonly startedAtMs: number;
 

@@ -3,7 +3,7 @@ import { type BodySink, type Downstream, Exchange, NO_BODY, type Release } from 
 import { Headers } from './headers.ts';
 
 export class MemoryDownstream implements Downstream {
-  readonly requestLength = NO_BODY;
+  readonly requestLength: number = NO_BODY;
   readonly peerAddress = '192.0.2.1';
   readonly tunnel = null;
   onDrain: (() => void) | null = null;
@@ -21,7 +21,7 @@ export class MemoryDownstream implements Downstream {
   }
   pauseBody(): void {}
   resumeBody(): void {}
-  writeInformational(): void {}
+  writeInformational(_status: number, _headers: Headers): void {}
 
   writeHead(status: number, headers: Headers, length: number): void {
     this.heads++;

@@ -2,11 +2,18 @@
 import { limitStoresFixture } from '../limit/stores.fixture.ts';
 import { Outbound } from '../outbound/outbound.ts';
 import { PasswordChecker } from '../passwords/checker.ts';
+import { NONCES_BYTES, SharedNonces } from '../store/shared-nonces.ts';
 import type { StageSurroundings } from './deps.ts';
 
 export const QUIET_STAGES: StageSurroundings = {
   epochMs: () => 0,
-  services: { http: new Outbound(), limits: limitStoresFixture(), passwords: new PasswordChecker(), redis: null },
+  services: {
+    http: new Outbound(),
+    limits: limitStoresFixture(),
+    nonces: new SharedNonces(new SharedArrayBuffer(NONCES_BYTES)),
+    passwords: new PasswordChecker(),
+    redis: null,
+  },
   counter: () => ({ value: 0 }),
   onTroubles: () => {},
 };

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { MAX_PASSWORD_HASH } from './password-hash.ts';
 import { id } from './primitives.ts';
+import { SIGNATURE_ALGORITHMS } from './signature-algorithms.ts';
 
 /** One value of a Kubernetes Secret: a client secret, a cookie key. */
 export const secretResource = z.strictObject({
@@ -39,6 +40,18 @@ export const credentialsResource = z.strictObject({
       type: z.literal('basic'),
       /** `hash`: as readPasswordHash takes it. The consumer is the user. */
       users: z.array(z.strictObject({ hash: z.string().min(1).max(MAX_PASSWORD_HASH), ...consumer })),
+    }),
+    z.strictObject({
+      type: z.literal('signature'),
+      keys: z.array(
+        z.strictObject({
+          keyId: z.string().min(1).max(256),
+          algorithm: z.enum(SIGNATURE_ALGORITHMS),
+          /** The public key as PEM (SPKI); of hmac-sha256 the secret in base64. */
+          key: z.string().min(1).max(16_384),
+          ...consumer,
+        }),
+      ),
     }),
   ]),
 });

@@ -3,6 +3,7 @@ import { limitStoresFixture } from '../limit/stores.fixture.ts';
 import { Outbound } from '../outbound/outbound.ts';
 import { PasswordChecker } from '../passwords/checker.ts';
 import type { CredentialsResource } from '../snapshot/credentials.ts';
+import { NONCES_BYTES, SharedNonces } from '../store/shared-nonces.ts';
 import { StageCounters } from '../telemetry/stage-counters.ts';
 import type { StageContext } from './context.ts';
 import { Secret } from './secret.ts';
@@ -33,7 +34,13 @@ export function contextFixture({ secrets = {}, consumers = [], ...more }: Contex
       said.trouble = message;
     },
     counter: (name, labels) => counters.counter(name, labels),
-    services: { http: new Outbound(), limits: limitStoresFixture(), passwords: new PasswordChecker(), redis: null },
+    services: {
+      http: new Outbound(),
+      limits: limitStoresFixture(),
+      nonces: new SharedNonces(new SharedArrayBuffer(NONCES_BYTES)),
+      passwords: new PasswordChecker(),
+      redis: null,
+    },
     counters,
     said,
     ...more,

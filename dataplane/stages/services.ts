@@ -6,6 +6,7 @@ import type { LimitStores } from '../limit/stores.ts';
 import type { Outbound } from '../outbound/outbound.ts';
 import type { PasswordChecker } from '../passwords/checker.ts';
 import type { Redis } from '../store/redis/redis.ts';
+import type { SharedNonces } from '../store/shared-nonces.ts';
 
 export interface Services {
   /** Requests to identity providers and authorizers. */
@@ -13,6 +14,8 @@ export interface Services {
   readonly limits: LimitStores;
   /** Verifies passwords off the event loop, and remembers. */
   readonly passwords: PasswordChecker;
+  /** Nonces of signed requests that any worker of the process has seen. */
+  readonly nonces: SharedNonces;
   /** Null: none is configured (TIDEGATE_REDIS_URL). */
   readonly redis: Redis | null;
 }

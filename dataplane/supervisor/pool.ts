@@ -7,6 +7,7 @@ import { LimitTable, SUPERVISOR } from '../limit/table.ts';
 import type { Log } from '../log.ts';
 import type { Rejection } from '../snapshot/decode.ts';
 import type { Explanation } from '../snapshot/explain.ts';
+import { NONCES_BYTES } from '../store/shared-nonces.ts';
 import { backoffMs } from '../sync/backoff.ts';
 import type { Change } from '../sync/held.ts';
 import { METER_BYTES } from '../telemetry/meter.ts';
@@ -27,7 +28,7 @@ import { type Utilisation, WorkerThread } from './worker-thread.ts';
 
 export interface PoolOptions {
   readonly size: number;
-  readonly setup: Omit<WorkerSetup, 'index' | 'meter'>;
+  readonly setup: Omit<WorkerSetup, 'index' | 'meter' | 'nonces'>;
   readonly ports: Bound;
   readonly log: Log;
   readonly onLines: WriteLines;
@@ -103,6 +104,7 @@ export class WorkerPool {
   readonly #slots: Slot[] = [];
   readonly #turns = new Turns();
   readonly #watch: NodeJS.Timeout;
+  readonly #nonces = new SharedArrayBuffer(NONCES_BYTES);
   /** What workers counted that are no more. */
   #past: SeriesImage = { routes: new Map(), codes: new Map() };
   #pastStages: StageCounts = new Map();
@@ -279,7 +281,7 @@ export class WorkerPool {
   #spawn(slot: Slot): void {
     const { setup, log, onLines } = this.#options;
     slot.thread = new WorkerThread({
-      setup: { ...setup, index: slot.index, meter: slot.meter },
+      setup: { ...setup, index: slot.index, meter: slot.meter, nonces: this.#nonces },
       log,
       onLines,
       onTroubles: (troubles) => {

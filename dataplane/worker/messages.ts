@@ -21,6 +21,8 @@ export interface WorkerSetup {
   readonly limits: LimitMemory;
   /** METER_BYTES, kept over the deaths of workers. */
   readonly meter: SharedArrayBuffer;
+  /** NONCES_BYTES, one for all workers. */
+  readonly nonces: SharedArrayBuffer;
 }
 
 /** Where a worker's lines go. */

@@ -5,6 +5,7 @@ import { PasswordChecker } from '../passwords/checker.ts';
 import type { Services } from '../stages/services.ts';
 import { RedisLimitStore } from '../store/limits/store.ts';
 import { Redis } from '../store/redis/redis.ts';
+import { SharedNonces } from '../store/shared-nonces.ts';
 import type { StageCounters } from '../telemetry/stage-counters.ts';
 import type { WorkerSetup } from './messages.ts';
 
@@ -27,7 +28,7 @@ export function createServices(setup: WorkerSetup, counters: StageCounters): Wor
     redis: redis === null ? null : new RedisLimitStore({ redis, timeoutMs: setup.redisTimeoutMs, now }),
   };
   return {
-    services: { http, limits, passwords, redis },
+    services: { http, limits, nonces: new SharedNonces(setup.nonces), passwords, redis },
     async ready() {
       await redis?.attempted();
     },

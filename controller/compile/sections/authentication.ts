@@ -6,6 +6,7 @@ import { compileApiKey } from './authentication/api-key.ts';
 import { compileBasic } from './authentication/basic.ts';
 import { compileIntrospection } from './authentication/introspection.ts';
 import { compileJwt } from './authentication/jwt.ts';
+import { compileSignature } from './authentication/signature.ts';
 import type { Compiled } from './compile.ts';
 import type { SectionContext } from './context.ts';
 
@@ -22,6 +23,7 @@ const METHODS: { readonly [K in MethodName]: CompileMethod<K> } = {
   basic: compileBasic,
   jwt: compileJwt,
   introspection: compileIntrospection,
+  signature: compileSignature,
 };
 
 export function compileAuthentication(

@@ -10,12 +10,14 @@ import { apiKeyMethod } from './authentication/api-key.ts';
 import { basicMethod } from './authentication/basic.ts';
 import { introspectionMethod } from './authentication/introspection.ts';
 import { jwtMethod } from './authentication/jwt.ts';
+import { signatureMethod } from './authentication/signature.ts';
 
 export const authenticationMethod = z.discriminatedUnion('kind', [
   apiKeyMethod,
   basicMethod,
   jwtMethod,
   introspectionMethod,
+  signatureMethod,
 ]);
 export type AuthenticationMethod = z.infer<typeof authenticationMethod>;
 export type MethodKind = AuthenticationMethod['kind'];

@@ -6,6 +6,7 @@ import { apiKey } from './authentication/api-key.ts';
 import { basic } from './authentication/basic.ts';
 import { introspection } from './authentication/introspection.ts';
 import { jwt } from './authentication/jwt.ts';
+import { signature } from './authentication/signature.ts';
 
 /** To add a method: its file in authentication/, a line here, and its file in compile/sections/authentication/. */
 const methodKinds = {
@@ -13,6 +14,7 @@ const methodKinds = {
   basic: basic.optional(),
   jwt: jwt.optional(),
   introspection: introspection.optional(),
+  signature: signature.optional(),
 };
 export type MethodName = keyof typeof methodKinds;
 const METHOD_NAMES = Object.keys(methodKinds) as MethodName[];
