@@ -103,6 +103,29 @@ test('the URL of Redis comes from its variable or a file, and is never printed',
   }
 });
 
+test('the credential store comes from its variable or a file, and is never printed', () => {
+  expect(load(LOCAL).credentials).toBeNull();
+  const location = 'mysql://gate:hidden@db.example/tidegate';
+  expect(load({ ...LOCAL, TIDEGATE_CREDENTIALS: location }).credentials).toEqual({ location, staleForMs: 300_000 });
+  const quick = { ...LOCAL, TIDEGATE_CREDENTIALS: 'sqlite:c.db', TIDEGATE_CREDENTIALS_STALE_FOR_MS: '5000' };
+  expect(load(quick).credentials).toEqual({ location: 'sqlite:c.db', staleForMs: 5_000 });
+  const folder = mkdtempSync(join(tmpdir(), 'config-'));
+  const file = join(folder, 'url');
+  writeFileSync(file, `${location}\n`);
+  expect(load({ ...LOCAL, TIDEGATE_CREDENTIALS_FILE: file }).credentials?.location).toBe(location);
+  writeFileSync(file, 'mysql://gate:hidden@db');
+  const errors = [
+    ...errorsOf({ ...LOCAL, TIDEGATE_CREDENTIALS_FILE: file }),
+    ...errorsOf({ ...LOCAL, TIDEGATE_CREDENTIALS: 'mysql://gate:hidden@db' }),
+  ];
+  rmSync(folder, { recursive: true });
+  expect(errors).toHaveLength(2);
+  for (const error of errors) {
+    expect(error).toContain('sqlite:PATH or mysql://');
+    expect(error).not.toContain('hidden');
+  }
+});
+
 test('help names every variable', () => {
   const help = helpText({});
   for (const name of ['TIDEGATE_CONTROLLER', '--http-port', 'TIDEGATE_DRAIN_DEADLINE_MS', '[8080]'])

@@ -5,66 +5,16 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import { parseArgs } from 'node:util';
+import { type Environment, flag, integer, list, oneOf, type Setting, setting, text, word } from './setting.ts';
+import { readStoreLocation, STORE_LOCATION_FORM } from './store/credentials/location.ts';
+import type { CredentialsSetup } from './store/credentials/open-credentials.ts';
 import { isRedisUrl, REDIS_URL_FORM } from './store/redis/url.ts';
-
-/** Undefined: not a value of this setting. By hand: loading zod for these few checks takes 5 MB of the supervisor. */
-type Read<T> = (raw: string) => T | undefined;
-
-interface Setting<T> {
-  /** The default as one would write it; a function of the environment where it depends on that. */
-  readonly fallback: string | ((env: Environment) => string);
-  readonly read: Read<T>;
-  /** Completes "must be …". */
-  readonly expects: string;
-  readonly help: string;
-  /** May hold a password: never printed. */
-  readonly secret?: true;
-}
-
-type Environment = Readonly<Record<string, string | undefined>>;
-
-function integer(min: number, max: number): Read<number> {
-  return (raw) => {
-    const value = /^\d{1,15}$/.test(raw) ? Number(raw) : -1;
-    return value >= min && value <= max ? value : undefined;
-  };
-}
-
-/** `max` in UTF-16 units. */
-function text(min: number, max = Number.POSITIVE_INFINITY): Read<string> {
-  return (raw) => (raw.length >= min && raw.length <= max ? raw : undefined);
-}
-
-function word(form: RegExp): Read<string> {
-  return (raw) => (form.test(raw) ? raw : undefined);
-}
-
-function oneOf<const T extends string>(...words: readonly T[]): Read<T> {
-  return (raw) => words.find((known) => known === raw);
-}
-
-function flag(raw: string): boolean | undefined {
-  return raw === 'true' ? true : raw === 'false' ? false : undefined;
-}
-
-/** At least one, comma between them. */
-function list(raw: string): string[] | undefined {
-  const parts = raw
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== '');
-  return parts.length === 0 ? undefined : parts;
-}
 
 const port = integer(0, 65_535);
 const PORT = 'a port, 0 to 65535';
 const milliseconds = integer(0, 3_600_000);
 const MILLISECONDS = 'milliseconds, 0 to 3600000';
 const FLAG = 'true or false';
-
-function setting<T>(read: Read<T>, fallback: Setting<T>['fallback'], expects: string, help: string): Setting<T> {
-  return { read, fallback, expects, help };
-}
 
 const settings = {
   TIDEGATE_GATEWAY: setting(
@@ -181,6 +131,22 @@ const settings = {
     ),
     secret: true as const,
   },
+  TIDEGATE_CREDENTIALS: {
+    ...setting(
+      (raw) => (raw === '' || readStoreLocation(raw) !== null ? raw : undefined),
+      '',
+      STORE_LOCATION_FORM,
+      `credential store for policies with store: true: ${STORE_LOCATION_FORM}; empty: none`,
+    ),
+    secret: true as const,
+  },
+  TIDEGATE_CREDENTIALS_FILE: setting(text(0), '', 'a file', 'a file that holds it instead, read at start'),
+  TIDEGATE_CREDENTIALS_STALE_FOR_MS: setting(
+    milliseconds,
+    '300000',
+    MILLISECONDS,
+    'how long credentials that are known count when the credential store is away',
+  ),
   TIDEGATE_REDIS_URL_FILE: setting(text(0), '', 'a file', 'a file that holds it instead, read at start'),
   TIDEGATE_REDIS_TIMEOUT_MS: setting(
     integer(1, 2_000),
@@ -226,6 +192,8 @@ export interface Config {
   readonly limitKeys: number;
   readonly trustedHops: number;
   readonly metricsMaxRoutes: number;
+  /** Null: none is configured. */
+  readonly credentials: CredentialsSetup | null;
   /** May hold a password. Null: none is configured. */
   readonly redisUrl: string | null;
   readonly redisTimeoutMs: number;
@@ -258,9 +226,10 @@ export function loadConfig(env: Environment, argv: readonly string[]): LoadedCon
   if (errors.length > 0) return { ok: false, errors };
   const complete = values as Values;
   const tls = tlsOf(complete, errors);
-  const redisUrl = redisUrlOf(complete, errors);
+  const redisUrl = secretOf('TIDEGATE_REDIS_URL', complete, isRedisUrl, errors);
+  const credentials = secretOf('TIDEGATE_CREDENTIALS', complete, (held) => readStoreLocation(held) !== null, errors);
   if (errors.length > 0) return { ok: false, errors };
-  return { ok: true, config: configOf(complete, tls, redisUrl), warnings: unknownVariables(env) };
+  return { ok: true, config: configOf(complete, tls, redisUrl, credentials), warnings: unknownVariables(env) };
 }
 
 /** A misspelt variable that silently does nothing costs its author an afternoon; the controller's may stand in the same environment. */
@@ -317,18 +286,23 @@ function tlsOf(values: Values, errors: string[]): TlsFiles | null {
   return null;
 }
 
-function redisUrlOf(
-  { TIDEGATE_REDIS_URL: url, TIDEGATE_REDIS_URL_FILE: file }: Values,
+/** Set itself, or by a file that holds it. Null: neither. */
+function secretOf(
+  name: 'TIDEGATE_REDIS_URL' | 'TIDEGATE_CREDENTIALS',
+  values: Values,
+  isRight: (held: string) => boolean,
   errors: string[],
 ): string | null {
-  if (file === '') return url === '' ? null : url;
-  if (url !== '') errors.push('TIDEGATE_REDIS_URL and TIDEGATE_REDIS_URL_FILE are both set: unset one');
+  const given = values[name];
+  const file = values[`${name}_FILE`];
+  if (file === '') return given === '' ? null : given;
+  if (given !== '') errors.push(`${name} and ${name}_FILE are both set: unset one`);
   try {
     const held = readFileSync(file, 'utf8').trim();
-    if (isRedisUrl(held)) return held;
-    errors.push(`TIDEGATE_REDIS_URL_FILE: ${file} must hold ${REDIS_URL_FORM}`);
+    if (isRight(held)) return held;
+    errors.push(`${name}_FILE: ${file} must hold ${settings[name].expects}`);
   } catch (error) {
-    errors.push(`TIDEGATE_REDIS_URL_FILE: ${file} can't be read: ${(error as NodeJS.ErrnoException).code}`);
+    errors.push(`${name}_FILE: ${file} can't be read: ${(error as NodeJS.ErrnoException).code}`);
   }
   return null;
 }
@@ -338,7 +312,7 @@ function isLoopback(address: string): boolean {
   return /^127(\.\d{1,3}){3}$/.test(host) || host === '[::1]' || host === 'localhost';
 }
 
-function configOf(values: Values, tls: TlsFiles | null, redisUrl: string | null): Config {
+function configOf(values: Values, tls: TlsFiles | null, redisUrl: string | null, credentials: string | null): Config {
   return Object.freeze({
     gateway: values.TIDEGATE_GATEWAY,
     nodeName: values.TIDEGATE_NODE_NAME,
@@ -364,6 +338,8 @@ function configOf(values: Values, tls: TlsFiles | null, redisUrl: string | null)
     metricsMaxRoutes: values.TIDEGATE_METRICS_MAX_ROUTES,
     redisUrl,
     redisTimeoutMs: values.TIDEGATE_REDIS_TIMEOUT_MS,
+    credentials:
+      credentials === null ? null : { location: credentials, staleForMs: values.TIDEGATE_CREDENTIALS_STALE_FOR_MS },
   });
 }
 

@@ -8,6 +8,7 @@ import type { StageSurroundings } from './deps.ts';
 export const QUIET_STAGES: StageSurroundings = {
   epochMs: () => 0,
   services: {
+    credentials: null,
     http: new Outbound(),
     limits: limitStoresFixture(),
     nonces: new SharedNonces(new SharedArrayBuffer(NONCES_BYTES)),

@@ -35,6 +35,7 @@ export function contextFixture({ secrets = {}, consumers = [], ...more }: Contex
     },
     counter: (name, labels) => counters.counter(name, labels),
     services: {
+      credentials: null,
       http: new Outbound(),
       limits: limitStoresFixture(),
       nonces: new SharedNonces(new SharedArrayBuffer(NONCES_BYTES)),

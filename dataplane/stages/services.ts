@@ -5,10 +5,13 @@
 import type { LimitStores } from '../limit/stores.ts';
 import type { Outbound } from '../outbound/outbound.ts';
 import type { PasswordChecker } from '../passwords/checker.ts';
+import type { Credentials } from '../store/credentials/credentials.ts';
 import type { Redis } from '../store/redis/redis.ts';
 import type { SharedNonces } from '../store/shared-nonces.ts';
 
 export interface Services {
+  /** Null: none is configured (TIDEGATE_CREDENTIALS). */
+  readonly credentials: Credentials | null;
   /** Requests to identity providers and authorizers. */
   readonly http: Outbound;
   readonly limits: LimitStores;

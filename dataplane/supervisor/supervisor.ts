@@ -91,6 +91,7 @@ export class Supervisor {
         metricsMaxRoutes: config.metricsMaxRoutes,
         redisUrl: config.redisUrl,
         redisTimeoutMs: config.redisTimeoutMs,
+        credentials: config.credentials,
         limits,
       },
       ports: { httpPort: config.httpPort, h2cPort: config.h2cPort },

@@ -2,6 +2,7 @@
 import type { LimitMemory } from '../limit/memory.ts';
 import type { LogFields, LogLevel } from '../log.ts';
 import type { Rejection, ResourceBytes } from '../snapshot/decode.ts';
+import type { CredentialsSetup } from '../store/credentials/open-credentials.ts';
 import type { SeriesImage } from '../telemetry/series.ts';
 import type { StageCounts } from '../telemetry/stage-counters.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
@@ -15,6 +16,7 @@ export interface WorkerSetup {
   readonly accessLogQuery: boolean;
   readonly metricsMaxRoutes: number;
   /** May hold a password. */
+  readonly credentials: CredentialsSetup | null;
   readonly redisUrl: string | null;
   readonly redisTimeoutMs: number;
   /** Of all workers. */

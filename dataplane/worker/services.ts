@@ -3,6 +3,7 @@ import { createMemoryStore } from '../limit/memory-store.ts';
 import { Outbound } from '../outbound/outbound.ts';
 import { PasswordChecker } from '../passwords/checker.ts';
 import type { Services } from '../stages/services.ts';
+import { openCredentials } from '../store/credentials/open-credentials.ts';
 import { RedisLimitStore } from '../store/limits/store.ts';
 import { Redis } from '../store/redis/redis.ts';
 import { SharedNonces } from '../store/shared-nonces.ts';
@@ -21,6 +22,7 @@ export function createServices(setup: WorkerSetup, counters: StageCounters): Wor
   const http = new Outbound();
   const passwords = new PasswordChecker();
   const counter = counters.counter.bind(counters);
+  const credentials = setup.credentials === null ? null : openCredentials(setup.credentials, counter);
   const redis = setup.redisUrl === null ? null : new Redis({ url: setup.redisUrl, counter });
   const now = () => performance.now();
   const limits = {
@@ -28,12 +30,12 @@ export function createServices(setup: WorkerSetup, counters: StageCounters): Wor
     redis: redis === null ? null : new RedisLimitStore({ redis, timeoutMs: setup.redisTimeoutMs, now }),
   };
   return {
-    services: { http, limits, nonces: new SharedNonces(setup.nonces), passwords, redis },
+    services: { credentials, http, limits, nonces: new SharedNonces(setup.nonces), passwords, redis },
     async ready() {
       await redis?.attempted();
     },
     async close() {
-      await Promise.all([http.close(), passwords.close(), redis?.close()]);
+      await Promise.all([http.close(), passwords.close(), redis?.close(), credentials?.close()]);
     },
   };
 }

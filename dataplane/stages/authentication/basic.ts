@@ -2,14 +2,17 @@
  * Basic (RFC 7617): user and password against hashes of Kubernetes Secrets and the credential store. A credential seen before costs one
  * SHA-256 and two look-ups; a new one is verified off the event loop (passwords/checker.ts). An unknown user takes as long as a known one.
  */
+import type { Pair } from '../../passwords/checker.ts';
 import { NO_CLAIMS } from '../../pipeline/identity.ts';
 import { readPasswordHash } from '../../snapshot/password-hash.ts';
 import type { MethodConfig } from '../../snapshot/sections/authentication.ts';
+import { AWAY, type Credentials } from '../../store/credentials/credentials.ts';
 import type { StageContext } from '../context.ts';
 import { StageError } from '../stage-error.ts';
 import { readUserPass } from './basic/user-pass.ts';
 import { ABSENT, type Finding, type Method, type Vouched } from './method.ts';
 import { createPlaces, MAX_CREDENTIAL } from './places.ts';
+import { STORE_AWAY, storeOf, vouchedFor } from './store.ts';
 
 interface User {
   readonly hash: string;
@@ -40,18 +43,35 @@ const BUSY: Finding = {
 export function create(config: MethodConfig<'basic'>, context: StageContext, field: string): Method {
   const { passwords } = context.services;
   const places = createPlaces([{ in: 'header', name: 'authorization', scheme: 'Basic' }]);
+  const vouched = vouchedFor(config.name);
   const users = usersOf(config, context, field);
+  const store = storeOf(config, context, field);
   const hashes = [...users.values()].map(({ hash }) => hash);
 
   /** `credential` is new, or what it was verified against is no longer so. */
   async function verify(credential: string): Promise<Finding> {
     const read = readUserPass(credential);
     if (read === null) return MALFORMED;
-    const user = users.get(read.user);
+    const user = users.get(read.user) ?? (store === null ? null : await storedUser(store, read.user));
+    if (user === AWAY) return STORE_AWAY;
     const hash = user?.hash ?? hashes[passwords.pick(read.user, hashes.length)] ?? DECOY;
     const verdict = await passwords.check(credential, read.password, { user: read.user, hash });
     if (verdict === 'busy') return BUSY;
-    return verdict === 'right' && user !== undefined ? user.vouched : UNKNOWN;
+    return verdict === 'right' && user !== null ? user.vouched : UNKNOWN;
+  }
+
+  async function storedUser(from: Credentials, name: string): Promise<User | null | typeof AWAY> {
+    const found = await from.password(name);
+    return found === null || found === AWAY ? found : { hash: found.hash, vouched: vouched(found) };
+  }
+
+  /** Undefined where it has to be verified, or looked up, first. */
+  function known({ user: name, hash }: Pair): Vouched | undefined {
+    const user = users.get(name);
+    if (user !== undefined) return user.hash === hash ? user.vouched : undefined;
+    const found = store?.password(name) ?? null;
+    if (found === null || found === AWAY || found instanceof Promise) return undefined;
+    return found.hash === hash ? vouched(found) : undefined;
   }
 
   return {
@@ -59,14 +79,13 @@ export function create(config: MethodConfig<'basic'>, context: StageContext, fie
     challenge: `Basic realm="${config.realm}", charset="UTF-8"`,
     writes: [],
     strip: config.keepCredential ? null : places.strip,
+    ...(store !== null && { close: store.watch(context.trouble) }),
     find(exchange) {
       const credential = places.find(exchange);
       if (credential === undefined) return ABSENT;
       if (credential.length > MAX_CREDENTIAL) return MALFORMED;
       const pair = passwords.remembered(credential);
-      if (pair === undefined) return verify(credential);
-      const user = users.get(pair.user);
-      return user?.hash === pair.hash ? user.vouched : verify(credential);
+      return (pair === undefined ? undefined : known(pair)) ?? verify(credential);
     },
   };
 }
