@@ -63,6 +63,10 @@ spec:
     allowOrigins: ["https://*.example.com"]
     allowMethods: [GET, HEAD]
     maxAge: 10m
+  rateLimit:
+    limits:
+      - { name: per-client, limit: 100, window: 1m, burst: 20, key: [{ by: address }] }
+      - { name: in-flight, algorithm: concurrency, limit: 50, scope: global } # of all pods together
   transform:
     response:
       remove: [server]

@@ -106,6 +106,9 @@ const ORIGINS = [
 ];
 const METHODS = ['GET', 'get', '*', 'M-SEARCH', 'A B', '-A', ''];
 
+const limit = (more: object): Edge =>
+  policy({ rateLimit: { limits: [{ name: 'a', limit: 10, window: '1s', ...more }] } });
+
 export const EDGES: readonly Edge[] = [
   ...[...HOSTS, ...LONG_HOSTS].map((host) => route({}, { hosts: [host] })),
   ...[...BLOCKS, ...MORE_BLOCKS].map((block) => match({ sources: [block] })),
@@ -136,6 +139,28 @@ export const EDGES: readonly Edge[] = [
   route({ respond: { status: 200, contentType: 'text/plain\n' } }),
   route({ respond: { status: 200, body: 'x'.repeat(65_536) } }),
   route({ respond: { status: 200, body: 'x'.repeat(65_537) } }),
+  ...['1ms', '0ms', '744h', '744h1ms', '31d', '1m1m', '99999h'].map((window) => limit({ window })),
+  ...[0, 1, 1_000_000_000, 1_000_000_001].map((most) => limit({ limit: most })),
+  ...[10, 11].map((fixed) => limit({ cost: { fixed } })),
+  limit({ burst: 20, cost: { fixed: 20 } }),
+  limit({ cost: { requestHeader: { name: 'x', default: 1, max: 11 } } }),
+  limit({ cost: { responseHeader: { name: 'x', default: 0, max: 11 } } }),
+  limit({ cost: {} }),
+  limit({ overrides: [{ consumers: ['a'], limit: 1, window: '1m', burst: 3 }] }),
+  limit({ algorithm: 'slidingWindow', overrides: [{ groups: ['a'], limit: 1, burst: 3 }] }),
+  limit({ algorithm: 'concurrency', window: undefined, overrides: [{ groups: ['a'], limit: 1 }] }),
+  limit({ algorithm: 'concurrency', window: undefined, overrides: [{ groups: ['a'], limit: 1, window: '1s' }] }),
+  limit({ algorithm: 'concurrency', window: undefined, cost: { fixed: 1 } }),
+  limit({ algorithm: 'concurrency', window: undefined, scope: 'global', store: 'redis' }),
+  limit({ store: 'redis', scope: 'global', mode: 'leased' }),
+  ...['address', 'consumer', 'claim', 'header'].flatMap((by) => [
+    limit({ key: [{ by }] }),
+    limit({ key: [{ by, name: 'x' }] }),
+    limit({ key: [{ by, name: 'x y' }] }),
+    limit({ key: [{ by, prefixV6: 64 }] }),
+  ]),
+  limit({ key: [{ by: 'address', prefixV4: 33 }] }),
+  policy({ rateLimit: { limits: [] } }),
   policy({ timeout: {} }),
   policy({ transform: {} }),
   policy({ transform: { request: {} } }),

@@ -5,6 +5,7 @@ import { conditions, gateway, label, objectName, timeouts } from './common.ts';
 import { authentication } from './sections/authentication.ts';
 import { authorization } from './sections/authorization.ts';
 import { cors } from './sections/cors.ts';
+import { rateLimit } from './sections/rate-limit.ts';
 import { transform } from './sections/transform.ts';
 
 export const targetRef = withRules(
@@ -30,6 +31,7 @@ export const policySections = {
   cors,
   authentication,
   authorization,
+  rateLimit,
   transform,
   timeout: timeouts.describe('How long requests may take.'),
 };

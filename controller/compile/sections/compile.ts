@@ -7,6 +7,7 @@ import { compileAuthentication } from './authentication.ts';
 import { compileAuthorization } from './authorization.ts';
 import type { SectionContext } from './context.ts';
 import { compileCors } from './cors.ts';
+import { compileRateLimit } from './rate-limit.ts';
 
 export type Compiled<S extends SectionName> = Extract<PolicySection, { section: S }>;
 
@@ -17,6 +18,7 @@ const SECTIONS: { readonly [S in SectionName]: Compile<S> } = {
   cors: compileCors,
   authentication: compileAuthentication,
   authorization: compileAuthorization,
+  rateLimit: compileRateLimit,
   transform: ({ request, response }) => ({
     section: 'transform',
     ...(request === undefined ? {} : { request: compileHeaderEdits(request) }),

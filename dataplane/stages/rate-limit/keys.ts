@@ -33,9 +33,11 @@ function partOf(part: LimitKeyPart): KeyOf {
       return ({ identity }) => identity?.consumer ?? '';
     case 'claim': {
       const { name } = part;
+      const path = name.split('.');
       return ({ identity }) => {
-        if (identity === null || !Object.hasOwn(identity.claims, name)) return '';
-        const value = identity.claims[name];
+        if (identity === null) return '';
+        const { claims } = identity;
+        const value = Object.hasOwn(claims, name) ? claims[name] : follow(claims, path);
         return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
       };
     }
@@ -48,6 +50,16 @@ function partOf(part: LimitKeyPart): KeyOf {
     case 'rule':
       return ofRule(({ id }) => id);
   }
+}
+
+/** Dots lead into objects, where no claim has that whole name: names such as `https://example.com/roles` hold dots themselves. */
+function follow(claims: Readonly<Record<string, unknown>>, path: readonly string[]): unknown {
+  let value: unknown = claims;
+  for (const part of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, part)) return undefined;
+    value = (value as Record<string, unknown>)[part];
+  }
+  return value;
 }
 
 /** The same text as long as the rule stays: most often it does. */

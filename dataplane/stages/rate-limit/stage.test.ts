@@ -154,7 +154,7 @@ describe('keys', () => {
     consumer: 'acme',
     groups: ['gold'],
     scopes: [],
-    claims: { tenant: 't1', level: 3, roles: ['a'] },
+    claims: { tenant: 't1', level: 3, roles: ['a'], org: { id: 7 } },
     method: 'm',
   };
   const spent = async (key: unknown[], one: Exchange, other: Exchange): Promise<boolean> => {
@@ -206,6 +206,13 @@ describe('keys', () => {
       [{ by: 'claim', name: 'roles' }],
       exchange({ identity }),
       exchange({ identity: { ...identity, claims: { roles: ['b'] } } }),
+      false,
+    ],
+    [
+      'a claim within a claim',
+      [{ by: 'claim', name: 'org.id' }],
+      exchange({ identity }),
+      exchange({ identity: { ...identity, claims: { org: { id: 8 } } } }),
       false,
     ],
     ['no such claim', [{ by: 'claim', name: 'constructor' }], exchange({ identity }), exchange(), true],
