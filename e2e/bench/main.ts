@@ -12,10 +12,12 @@ import { tidegate, tidegateQuiet } from './peers/tidegate.ts';
 import { prepare } from './prerequisites.ts';
 import { Programs } from './programs.ts';
 import { type Result, writeResults } from './report.ts';
+import { access } from './scenarios/access.ts';
 import type { Bench } from './scenarios/bench.ts';
 import { idle } from './scenarios/idle.ts';
 import { plainProxy } from './scenarios/plain-proxy.ts';
 import { propagationFromFiles } from './scenarios/propagation.ts';
+import { storm } from './scenarios/storm.ts';
 
 const peers: readonly Peer[] = [nginx, nginxLogging, tidegate, tidegateQuiet, haproxy, envoy, fastify];
 
@@ -29,6 +31,8 @@ interface Scenario {
 
 const scenarios: readonly Scenario[] = [
   { name: 'proxy', about: 'the same GET through every proxy', quick: true, run: plainProxy },
+  { name: 'access', about: 'authentication, limits, CORS and edits, beside nginx and Envoy', quick: true, run: access },
+  { name: 'storm', about: 'p99 of other requests while new tokens pour in', quick: true, run: storm },
   { name: 'idle', about: 'memory, CPU and start of a data plane without load', quick: true, run: idle },
   { name: 'propagation', about: 'a new file until its route answers', quick: true, run: propagationFromFiles },
   {
@@ -41,7 +45,7 @@ const scenarios: readonly Scenario[] = [
 
 const usage = `usage: node e2e/bench/main.ts [--quick] [--only NAME]… [--runs N]
 
-  --quick       a short form for CI: every part runs once, in under 90 s; the figures mean little
+  --quick       a short form for CI: every part runs once, in under 2 minutes; the figures mean little
   --only NAME   only this scenario or peer; may be repeated
   --runs N      measured turns a peer, 1 to 99 (default 5; 1 with --quick)
 

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { cpuSeconds, median, parseWrk, percentile, residentMiB } from './measure.ts';
+import { cpuSeconds, median, paired, parseWrk, percentile, residentMiB } from './measure.ts';
 
 const report = `Running 5s test @ http://127.0.0.1:8080/small
   1 threads and 64 connections
@@ -63,4 +63,9 @@ test('a process is accounted with its children and all their threads', async () 
   } finally {
     process.kill(group, 'SIGKILL');
   }
+});
+
+test('ratios are of the same turn', () => {
+  expect(paired([2, 30, 8], [1, 10, 2])).toEqual({ ratio: 3, least: 2, most: 4 });
+  expect(() => paired([1], [1, 2])).toThrow('1 turns beside 2');
 });

@@ -29,6 +29,8 @@ export interface LoadOptions {
   readonly connections: number;
   readonly seconds: number;
   readonly core: number;
+  /** Lua file, for requests that differ. */
+  readonly script?: string;
 }
 
 /** One `wrk` run, one thread, keep-alive. */
@@ -37,6 +39,7 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
     'taskset',
     [
       ...['-c', String(options.core), 'wrk', '--latency', '-t1', `-c${options.connections}`, `-d${options.seconds}s`],
+      ...(options.script === undefined ? [] : ['-s', options.script]),
       ...['--timeout', '5s', options.url],
     ],
     { timeout: options.seconds * 1000 + 20_000 },
@@ -104,6 +107,20 @@ export function residentMiB(pid: number, field: 'VmHWM' | 'VmRSS'): number {
 /** The middle value; the mean of the two middle ones of an even count. */
 export function median(values: readonly number[]): number {
   return percentile(values, 0.5);
+}
+
+export interface PairedRatio {
+  /** The median of the turns. */
+  readonly ratio: number;
+  readonly least: number;
+  readonly most: number;
+}
+
+/** `a` by `b`, turn by turn: two runs beside each other have most of the machine's mood in common. */
+export function paired(a: readonly number[], b: readonly number[]): PairedRatio {
+  if (a.length !== b.length) throw new Error(`${a.length} turns beside ${b.length}`);
+  const ratios = a.map((value, i) => value / (b[i] as number));
+  return { ratio: median(ratios), least: Math.min(...ratios), most: Math.max(...ratios) };
 }
 
 /** Linear interpolation between closest ranks (Hyndman and Fan, type 7). `share` is 0 to 1; NaN of nothing. */

@@ -70,9 +70,13 @@ http {
 }
 
 /** Whether a GET is answered 200 with exactly this body. */
-export async function answers(url: string, content: string): Promise<boolean> {
+export async function answers(
+  url: string,
+  content: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<boolean> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(5000) });
+    const response = await fetch(url, { headers, signal: AbortSignal.timeout(5000) });
     return (await response.text()) === content && response.status === 200;
   } catch {
     return false;

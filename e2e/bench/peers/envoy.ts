@@ -1,11 +1,19 @@
 /** Envoy, one worker thread, static configuration. Its main thread shares the core and is accounted too. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { binary, type Peer } from './peer.ts';
+import type { Program } from '../programs.ts';
+import { binary, type Peer, type PeerContext } from './peer.ts';
 
-const type = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
+export const type = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
 
-function configuration(port: number, backendPort: number): object {
+export interface EnvoyFeatures {
+  /** HTTP filters before the router. */
+  readonly filters: readonly object[];
+  /** More fields of the only route. */
+  readonly route: object;
+}
+
+function configuration(port: number, backendPort: number, features: EnvoyFeatures): object {
   const socketAddress = (port_value: number) => ({ socket_address: { address: '127.0.0.1', port_value } });
   const connectionManager = {
     '@type': type('filters.network.http_connection_manager.v3.HttpConnectionManager'),
@@ -17,11 +25,12 @@ function configuration(port: number, backendPort: number): object {
         {
           name: 'all',
           domains: ['*'],
-          routes: [{ match: { prefix: '/' }, route: { cluster: 'backend', timeout: '60s' } }],
+          routes: [{ match: { prefix: '/' }, route: { cluster: 'backend', timeout: '60s' }, ...features.route }],
         },
       ],
     },
     http_filters: [
+      ...features.filters,
       { name: 'router', typed_config: { '@type': type('filters.http.router.v3.Router'), dynamic_stats: false } },
     ],
   };
@@ -50,17 +59,19 @@ function configuration(port: number, backendPort: number): object {
   };
 }
 
+export async function startEnvoy(context: PeerContext, features: EnvoyFeatures): Promise<Program> {
+  const file = join(context.dir, 'envoy.json');
+  writeFileSync(file, JSON.stringify(configuration(context.port, context.backendPort, features), undefined, 2));
+  return context.programs.start('envoy', binary(context, 'envoy'), {
+    args: ['-c', file, '--concurrency', '1', '--disable-hot-restart', '--log-level', 'warning'],
+    core: context.core,
+    logFile: join(context.dir, 'out.log'),
+  });
+}
+
 export const envoy: Peer = {
   name: 'envoy',
   about: 'concurrency 1, static configuration, no access log',
   needs: ['envoy'],
-  start: async (context) => {
-    const file = join(context.dir, 'envoy.json');
-    writeFileSync(file, JSON.stringify(configuration(context.port, context.backendPort), undefined, 2));
-    return context.programs.start('envoy', binary(context, 'envoy'), {
-      args: ['-c', file, '--concurrency', '1', '--disable-hot-restart', '--log-level', 'warning'],
-      core: context.core,
-      logFile: join(context.dir, 'out.log'),
-    });
-  },
+  start: (context) => startEnvoy(context, { filters: [], route: {} }),
 };

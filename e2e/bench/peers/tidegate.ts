@@ -26,6 +26,8 @@ export interface DataPlaneOptions {
   readonly accessLog: string;
   /** Where the last good snapshot is kept; `state` in the folder when absent. */
   readonly stateDir?: string;
+  /** More settings. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** The compiled programs; throws when they are not built. */
@@ -82,6 +84,7 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
       TIDEGATE_ACCESS_LOG: options.accessLog,
       TIDEGATE_DRAIN_GRACE_MS: '0',
       TIDEGATE_DRAIN_DEADLINE_MS: '2000',
+      ...options.env,
     },
     logFile: join(options.dir, 'dataplane.log'),
   });
@@ -121,25 +124,40 @@ spec:
 `;
 }
 
-async function start(context: PeerContext, accessLog: string): Promise<Program> {
+export interface Variant {
+  /** Its configuration: YAML texts by file name. */
+  readonly files: (context: PeerContext) => Readonly<Record<string, string>>;
+  readonly accessLog?: 'off';
+  /** More settings of the data plane. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Everything to the backend, no policies. */
+export const plain: Variant = {
+  files: ({ backendPort }) => ({ 'gateway.yaml': `${backendYaml(backendPort)}---\n${routeYaml('all', '/')}` }),
+};
+
+export async function startTidegate(context: PeerContext, variant: Variant): Promise<Program> {
   const files = join(context.dir, 'config');
   mkdirSync(files, { recursive: true });
-  writeFileSync(join(files, 'gateway.yaml'), `${backendYaml(context.backendPort)}---\n${routeYaml('all', '/')}`);
+  for (const [name, text] of Object.entries(variant.files(context))) writeFileSync(join(files, name), text);
   const { programs, dir, port, core, sideCore } = context;
   await startController({ programs, dir, files, core: sideCore });
-  return (await startDataPlane({ programs, dir, port, core, workers: 1, accessLog })).program;
+  const accessLog = variant.accessLog ?? join(dir, 'access.log');
+  const env = variant.env ?? {};
+  return (await startDataPlane({ programs, dir, port, core, workers: 1, accessLog, env })).program;
 }
 
 export const tidegate: Peer = {
   name: 'tidegate',
   about: '1 worker, metrics on, access log (JSON) to a file',
   needs: [],
-  start: (context) => start(context, join(context.dir, 'access.log')),
+  start: (context) => startTidegate(context, plain),
 };
 
 export const tidegateQuiet: Peer = {
   name: 'tidegate-nolog',
   about: 'the same without an access log',
   needs: [],
-  start: (context) => start(context, 'off'),
+  start: (context) => startTidegate(context, { ...plain, accessLog: 'off' }),
 };

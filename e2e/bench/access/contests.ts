@@ -1,0 +1,103 @@
+/** Who is compared with whom, under which requests, and the ratios that issue 3 asks for. */
+import { randomBytes } from 'node:crypto';
+import { bodies } from '../peers/backend.ts';
+import { envoy } from '../peers/envoy.ts';
+import { nginx } from '../peers/nginx.ts';
+import type { Peer } from '../peers/peer.ts';
+import { plain, tidegate } from '../peers/tidegate.ts';
+import type { Request } from '../scenarios/turns.ts';
+import { envoyStack } from './envoy-stack.ts';
+import { wholeStack } from './policies.ts';
+import { besideSections, tidegateWith, withApiKeys, withSections } from './tidegate-variants.ts';
+import type { TokenMaker } from './tokens.ts';
+import { KEY_HEADER, ORIGIN } from './what.ts';
+import { type Varying, writeWrkScript } from './wrk-script.ts';
+
+/** CPU a request of `proxy` by that of `against`, turn by turn; the median of these. */
+export interface Goal {
+  readonly proxy: string;
+  readonly against: string;
+  readonly atMost: number;
+}
+
+/** A request that must be answered so before anything is measured: shows that the sections are there. */
+export interface Check {
+  readonly proxies: readonly string[];
+  readonly headers: Readonly<Record<string, string>>;
+  readonly status: number;
+}
+
+export interface Contest {
+  /** Name of its folder. */
+  readonly id: string;
+  readonly name: string;
+  readonly peers: readonly Peer[];
+  readonly request: Request;
+  readonly checks: readonly Check[];
+  readonly goals: readonly Goal[];
+  /** Requests to a path of `proxy` before the turns, so that its code has run. */
+  readonly before?: { readonly proxy: string; readonly request: Request };
+}
+
+export interface Surroundings {
+  /** For scripts and their values. */
+  readonly dir: string;
+  readonly tokens: TokenMaker;
+}
+
+const TOKENS = 100;
+const CONSUMERS = 10_000;
+
+/** One group of peers: only those of one contest run at a time. */
+export function contests({ dir, tokens }: Surroundings): Contest[] {
+  const requests = (name: string, varying: Omit<Varying, 'path' | 'headers'>, path = bodies.small.path): Request => {
+    const headers = { Origin: ORIGIN };
+    return {
+      ...{ path, content: bodies.small.content },
+      headers: { ...headers, [varying.name]: varying.prefix + varying.values[0] },
+      script: writeWrkScript(dir, name, { ...varying, path, headers }),
+    };
+  };
+  const bearer = { name: 'Authorization', prefix: 'Bearer ', values: tokens.many(TOKENS, 'RS256') };
+  const keys = Array.from({ length: CONSUMERS }, () => randomBytes(24).toString('base64url'));
+  const stack = wholeStack(tokens.jwks);
+  return [
+    {
+      id: 'stack',
+      name: 'the whole stack, 100 RS256 tokens',
+      peers: [
+        nginx,
+        tidegate,
+        tidegateWith('tidegate stack', 'JWT, CORS, two edits', withSections(stack)),
+        envoy,
+        envoyStack(tokens.jwks),
+      ],
+      request: requests('tokens', bearer),
+      checks: [{ proxies: ['tidegate stack', 'envoy stack'], headers: { Origin: ORIGIN }, status: 401 }],
+      goals: [
+        { proxy: 'tidegate stack', against: 'nginx', atMost: 1.25 },
+        { proxy: 'tidegate stack', against: 'envoy stack', atMost: 0.7 },
+      ],
+    },
+    {
+      id: 'keys',
+      name: '10,000 API keys',
+      peers: [tidegate, tidegateWith('tidegate keys', 'API keys of Secrets', withApiKeys(keys))],
+      request: requests('keys', { name: KEY_HEADER, prefix: '', values: keys }),
+      checks: [{ proxies: ['tidegate keys'], headers: { [KEY_HEADER]: 'unknown' }, status: 401 }],
+      goals: [{ proxy: 'tidegate keys', against: 'tidegate', atMost: 1.1 }],
+    },
+    {
+      id: 'unused',
+      name: 'sections that a rule does not use',
+      peers: [
+        tidegateWith('alone', 'one plain rule', plain),
+        tidegateWith('beside a stack', 'the same rule beside one with all sections', besideSections(stack)),
+      ],
+      request: { path: bodies.small.path, content: bodies.small.content },
+      checks: [],
+      goals: [{ proxy: 'beside a stack', against: 'alone', atMost: 1 }],
+      before: { proxy: 'beside a stack', request: requests('beside', bearer, '/stack') },
+    },
+  ];
+}

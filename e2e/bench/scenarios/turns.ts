@@ -1,0 +1,137 @@
+/** Peers side by side: started once, warmed up, then they take turns (A B C A B C …), so that a slow moment of the machine hits all alike. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { load, measure, median, type RunResult, residentMiB } from '../measure.ts';
+import { answers, startBackend } from '../peers/backend.ts';
+import type { Peer } from '../peers/peer.ts';
+import { freePorts } from '../ports.ts';
+import { type Program, untilReady } from '../programs.ts';
+import type { Result } from '../report.ts';
+import type { Bench } from './bench.ts';
+
+export const CONNECTIONS = 64;
+
+export interface Started {
+  readonly peer: Peer;
+  readonly program: Program;
+  readonly url: string;
+}
+
+/** One kind of request, and what every peer has to answer. */
+export interface Request {
+  readonly path: string;
+  readonly content: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Lua file that has wrk send more than one kind. */
+  readonly script?: string;
+}
+
+export interface Turns {
+  readonly scenario: string;
+  readonly request: Request;
+  readonly runs: number;
+  readonly seconds: number;
+}
+
+export interface Line {
+  readonly started: readonly Started[];
+  stop(): Promise<void>;
+}
+
+/** Starts the backend, then all peers in front of it. Resolves when each answers. */
+export async function startPeers(
+  bench: Bench,
+  peers: readonly Peer[],
+  request: Request,
+  name = 'peers',
+): Promise<Line> {
+  const nginx = bench.binaries.get('nginx');
+  if (nginx === undefined) throw new Error('the backend needs nginx');
+  const [backendPort = 0, ...ports] = await freePorts(peers.length + 1);
+  const folder = (of: string): string => {
+    const dir = join(bench.dir, name, of.replaceAll(/[^a-z0-9+-]/g, '_'));
+    mkdirSync(dir, { recursive: true });
+    return dir;
+  };
+  const backend = await startBackend({
+    programs: bench.programs,
+    dir: folder('backend'),
+    port: backendPort,
+    core: bench.loadCore,
+    nginx,
+  });
+  const started: Started[] = [];
+  for (const [index, peer] of peers.entries()) {
+    const port = ports[index] ?? 0;
+    const dir = folder(peer.name);
+    const program = await peer.start({
+      ...bench,
+      ...{ dir, port, backendPort, core: bench.proxyCore, sideCore: bench.loadCore },
+    });
+    const url = `http://127.0.0.1:${port}`;
+    await untilReady(program, () => answers(url + request.path, request.content, request.headers));
+    started.push({ peer, program, url });
+  }
+  return {
+    started,
+    stop: async () => {
+      await Promise.all([backend, ...started.map(({ program }) => program)].map((program) => program.stop()));
+    },
+  };
+}
+
+/** Runs by peer name, in the order of the turns. Throws when any request failed. */
+export async function takeTurns(
+  bench: Bench,
+  started: readonly Started[],
+  { scenario, request, runs, seconds }: Turns,
+): Promise<ReadonlyMap<string, readonly RunResult[]>> {
+  const at = (url: string) => ({
+    url: url + request.path,
+    connections: CONNECTIONS,
+    core: bench.loadCore,
+    ...(request.script !== undefined && { script: request.script }),
+  });
+  for (const { peer, url } of started) {
+    if (!(await answers(url + request.path, request.content, request.headers)))
+      throw new Error(`${peer.name}: wrong answer to ${request.path}`);
+    // compilers and pools get warm; thrown away
+    await load({ ...at(url), seconds: bench.quick ? 1 : 3 });
+  }
+  const taken = new Map<string, RunResult[]>(started.map(({ peer }) => [peer.name, []]));
+  for (let turn = 1; turn <= runs; turn++) {
+    for (const { peer, program, url } of started) {
+      const result = await measure(program.pid, { ...at(url), seconds });
+      if (result.failures > 0)
+        throw new Error(`${peer.name}: ${result.failures} of ${result.requests} requests failed`);
+      taken.get(peer.name)?.push(result);
+    }
+    bench.progress(`${scenario}: turn ${turn} of ${runs}`);
+  }
+  return taken;
+}
+
+/** Medians; `ratioToNginx` is of medians too. */
+export function resultsOf(
+  scenario: string,
+  started: readonly Started[],
+  taken: ReadonlyMap<string, readonly RunResult[]>,
+): Result[] {
+  const cpuOf = (name: string) => (taken.get(name) ?? []).map((run) => run.cpuMicrosPerRequest);
+  const reference = median(cpuOf('nginx'));
+  return started.map(({ peer, program }): Result => {
+    const of = (pick: (run: RunResult) => number) => median((taken.get(peer.name) ?? []).map(pick));
+    const cpu = cpuOf(peer.name);
+    return {
+      scenario,
+      proxy: peer.name,
+      cpuMicrosPerRequest: median(cpu),
+      requestsPerSecond: of((run) => run.requestsPerSecond),
+      p50Ms: of((run) => run.p50Ms),
+      p99Ms: of((run) => run.p99Ms),
+      peakRssMiB: residentMiB(program.pid, 'VmHWM'),
+      ratioToNginx: Number.isNaN(reference) ? null : median(cpu) / reference,
+      extra: { coreShare: of((run) => run.coreShare), cpuSpread: (Math.max(...cpu) - Math.min(...cpu)) / median(cpu) },
+    };
+  });
+}
