@@ -75,6 +75,7 @@ describe.each(valuesFiles)('%s', (values) => {
       'status.podIP': '10.244.0.9',
       'limits.cpu': '2',
       'secret/redis/connection.url': 'rediss://user:password@redis.example:6380/0',
+      'secret/credentials/mysql.url': 'mysql://user:password@db.example/tidegate?tls=true',
     };
     for (const program of ['controller', 'dataplane'] as const) {
       const env = environment(podTemplate(manifests, program), fields);
@@ -96,6 +97,7 @@ describe('what values.schema.json refuses, by name', () => {
     ['dataplane.image.digest', '"sha256:short"', "'/dataplane/image/digest'"],
     ['dataplane.resources.limits.memory', '"lots"', "'/dataplane/resources/limits/memory'"],
     ['dataplane.log.access', '"console"', "'/dataplane/log/access'"],
+    ['dataplane.credentials.url', '"mysql://a"', "'/dataplane/credentials': additional properties 'url' not allowed"],
     ['dataplane.redis.url', '"redis://a"', "'/dataplane/redis': additional properties 'url' not allowed"],
     ['controller.replicas', '0', "'/controller/replicas'"],
     ['certificates.source', '"vault"', "'/certificates/source'"],
@@ -149,15 +151,18 @@ test('the notes say what starts, and what to type next', async () => {
   }
 });
 
-test('the URL of Redis comes from a Secret, and from nowhere where none is named', async () => {
-  const redisUrl = async (set: Record<string, string>) =>
+test.each([
+  ['Redis', 'redis', 'TIDEGATE_REDIS_URL'],
+  ['the credential store', 'credentials', 'TIDEGATE_CREDENTIALS'],
+])('the URL of %s comes from a Secret, and from nowhere where none is named', async (_name, value, variable) => {
+  const url = async (set: Record<string, string>) =>
     podTemplate(await render({ set }), 'dataplane').spec.containers[0].env.find(
-      ({ name }: Manifest) => name === 'TIDEGATE_REDIS_URL',
+      ({ name }: Manifest) => name === variable,
     );
-  expect(await redisUrl({})).toBeUndefined();
-  expect(await redisUrl({ 'dataplane.redis.secretName': '"cache"' })).toEqual({
-    name: 'TIDEGATE_REDIS_URL',
-    valueFrom: { secretKeyRef: { name: 'cache', key: 'url' } },
+  expect(await url({})).toBeUndefined();
+  expect(await url({ [`dataplane.${value}.secretName`]: '"held"' })).toEqual({
+    name: variable,
+    valueFrom: { secretKeyRef: { name: 'held', key: 'url' } },
   });
 });
 

@@ -22,7 +22,7 @@ export function compileApiKey(
     name,
     from: spec.from?.map(compilePlace) ?? [{ in: 'header', name: 'x-api-key', scheme: '' }],
     credentials: secrets.map((secret) => emitKeys(secret, context, path)),
-    store: false,
+    store: spec.store ?? false,
     keepCredential: spec.keepCredential,
   };
 }

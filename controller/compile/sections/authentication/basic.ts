@@ -23,7 +23,7 @@ export function compileBasic(
     name,
     realm: spec.realm ?? 'tidegate',
     credentials: secrets.map((secret) => emitUsers(secret, context, path)),
-    store: false,
+    store: spec.store ?? false,
     keepCredential: spec.keepCredential,
   };
 }

@@ -1,7 +1,8 @@
 /** API keys. */
 import { z } from 'zod';
-import { atLeastOneOf, withRules } from '../../../rule.ts';
+import { withRules } from '../../../rule.ts';
 import { secretRefs, secretSelector } from '../../secret-ref.ts';
+import { fromSomewhere, fromStore } from './credentials-of.ts';
 import { credentialPlace, keepCredential } from './place.ts';
 
 export const apiKey = withRules(
@@ -16,8 +17,9 @@ export const apiKey = withRules(
       'Secrets with keys: each data key is a consumer, its value one or several API keys, one a line. The annotation tidegate.dev/groups on the Secret lists groups of all its consumers.',
     ),
     secretSelector: secretSelector('The same, for all Secrets of the namespace with these labels.'),
+    store: fromStore,
     keepCredential,
   }),
-  atLeastOneOf('secretRefs', 'secretSelector'),
+  fromSomewhere,
 ).meta({ description: 'A key that names its consumer.' });
 export type ApiKeySpec = z.output<typeof apiKey>;
