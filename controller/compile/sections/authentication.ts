@@ -4,6 +4,7 @@ import type { MethodName, MethodSpec } from '../../api/v1alpha1/sections/authent
 import type { SectionSpec } from '../../model/policy.ts';
 import { compileApiKey } from './authentication/api-key.ts';
 import { compileBasic } from './authentication/basic.ts';
+import { compileForward } from './authentication/forward.ts';
 import { compileIntrospection } from './authentication/introspection.ts';
 import { compileJwt } from './authentication/jwt.ts';
 import { compileSignature } from './authentication/signature.ts';
@@ -23,6 +24,7 @@ const METHODS: { readonly [K in MethodName]: CompileMethod<K> } = {
   basic: compileBasic,
   jwt: compileJwt,
   introspection: compileIntrospection,
+  forward: compileForward,
   signature: compileSignature,
 };
 

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { headerName } from '../primitives.ts';
 import { apiKeyMethod } from './authentication/api-key.ts';
 import { basicMethod } from './authentication/basic.ts';
+import { forwardMethod } from './authentication/forward.ts';
 import { introspectionMethod } from './authentication/introspection.ts';
 import { jwtMethod } from './authentication/jwt.ts';
 import { signatureMethod } from './authentication/signature.ts';
@@ -17,6 +18,7 @@ export const authenticationMethod = z.discriminatedUnion('kind', [
   basicMethod,
   jwtMethod,
   introspectionMethod,
+  forwardMethod,
   signatureMethod,
 ]);
 export type AuthenticationMethod = z.infer<typeof authenticationMethod>;

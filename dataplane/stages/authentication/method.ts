@@ -22,6 +22,8 @@ export type Finding =
       readonly detail: string;
       /** More parameters of the challenge: `error="invalid_token"` (RFC 6750 section 3). */
       readonly challenge?: string;
+      /** What to answer instead, where another server has said it. */
+      readonly answer?: Answer;
     }
   /** What is needed to tell is out of reach: 503. */
   | { readonly kind: 'unavailable'; readonly code: string; readonly detail: string }

@@ -22,6 +22,7 @@ interface MethodModule<K extends MethodKind> {
 
 const LOADERS: { readonly [K in MethodKind]: () => Promise<MethodModule<K>> } = {
   apiKey: () => import('./api-key.ts'),
+  forward: () => import('./forward.ts'),
   signature: () => import('./signature.ts'),
   basic: () => import('./basic.ts'),
   jwt: () => import('./jwt.ts'),

@@ -148,7 +148,8 @@ export function compose(
     }
     if (worst?.kind === 'refused') {
       refused.value++;
-      const { status, code, detail } = worst;
+      const { status, code, detail, answer } = worst;
+      if (answer !== undefined) return answer;
       const fields = status === 401 ? challenges(findings) : [];
       return problem(status, code, detail, exchange.requestId, fields);
     }

@@ -4,6 +4,7 @@ import { exactlyOneOf, withRules } from '../../rule.ts';
 import { headerName, label, listMap } from '../common.ts';
 import { apiKey } from './authentication/api-key.ts';
 import { basic } from './authentication/basic.ts';
+import { forward } from './authentication/forward.ts';
 import { introspection } from './authentication/introspection.ts';
 import { jwt } from './authentication/jwt.ts';
 import { signature } from './authentication/signature.ts';
@@ -14,6 +15,7 @@ const methodKinds = {
   basic: basic.optional(),
   jwt: jwt.optional(),
   introspection: introspection.optional(),
+  forward: forward.optional(),
   signature: signature.optional(),
 };
 export type MethodName = keyof typeof methodKinds;
