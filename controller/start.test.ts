@@ -152,6 +152,30 @@ test('status and objects are shown; a rejection is told on the object', async ()
   expect(metrics).toContain('tidegate_controller_data_planes{state="rejecting"} 1');
 });
 
+test('what a data plane finds out later is told on the object, and its recovery too', async () => {
+  const { folder } = folderWith({ 'a.yaml': route('a'), 'b.yaml': route('b') });
+  const { controller, admin } = await start(folder);
+  const plane = connect(controller, 'laptop');
+  await plane.until((p) => p.held.size === 2, 'was served');
+  plane.load();
+  const reason = async (name: string) => {
+    const { objects } = await json<{ objects: Shown[] }>(`${admin}/api/v1/objects`);
+    return objects.find((one) => one.name === name)?.reason;
+  };
+  const becomes = async (name: string, wanted: string) => {
+    for (let i = 0; i < 200 && (await reason(name)) !== wanted; i++) await quiet();
+    expect(await reason(name)).toBe(wanted);
+  };
+  await becomes('a', '');
+  const id = 'rule/shop/a/main';
+  const hash = controller.publisher.history.resources.get(id)?.hash ?? '';
+  plane.verdict({ rejected: [{ id, hash, message: 'its identity provider does not answer' }] });
+  await becomes('a', 'Rejected');
+  expect(await reason('b')).toBe('');
+  plane.verdict({ rejected: [] });
+  await becomes('a', '');
+});
+
 test('two replicas on the same folder agree: revision, fleet, and what a data plane that moves already holds', async () => {
   const { folder, write } = folderWith({ 'a.yaml': route('a'), 'b.yaml': route('b') });
   const one = await start(folder, ['--replica', 'one']);

@@ -62,13 +62,14 @@ export function policyOutcome(
   resources: readonly string[],
 ): ObjectOutcome {
   const problems = [...policy.problems, ...(compiled?.problems ?? []), ...verdict.problems];
-  const closed = compiled?.closed ?? [];
+  // One that loses everywhere refuses nobody.
+  const closed = (compiled?.closed ?? []).filter((section) => verdict.effective.has(section));
   return {
     ...identity(policy, problems, resources),
-    conditions: conditionsOf(problems, verdict.effective),
+    conditions: conditionsOf(problems, verdict.effective.size > 0),
     summary: {
       targets: inOneLine(policy.targets.map(({ target }) => formatTarget(target))),
-      sections: policy.sections.map(({ section }) => section).join(','),
+      sections: inOneLine(policy.sections.map(({ section }) => section)),
     },
     ...(closed.length === 0 ? {} : { closed }),
   };

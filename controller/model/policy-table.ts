@@ -145,13 +145,13 @@ export class PolicyTable {
     return this.#entries.get(key)?.resolutions.some((resolution) => 'slot' in resolution) ?? false;
   }
 
-  /** Why targets of a policy, or sections there, do not take effect; and whether anything of it does. */
-  verdict(key: ObjectKey): { readonly problems: readonly Problem[]; readonly effective: boolean } {
+  /** Why targets of a policy, or sections there, do not take effect; and which sections do somewhere. */
+  verdict(key: ObjectKey): { readonly problems: readonly Problem[]; readonly effective: ReadonlySet<SectionName> } {
+    const effective = new Set<SectionName>();
     const entry = this.#entries.get(key);
-    if (entry === undefined) return { problems: [], effective: false };
+    if (entry === undefined) return { problems: [], effective };
     const { policy, resolutions } = entry;
     const problems: Problem[] = [];
-    let effective = false;
     for (const resolution of resolutions) {
       const path = `spec.targetRefs[${resolution.index}]`;
       if (!('slot' in resolution)) {
@@ -160,7 +160,7 @@ export class PolicyTable {
       }
       for (const { section } of policy.sections) {
         const problem = this.#loss(policy, section, resolution.slot, formatTarget(resolution.target));
-        if (problem === null) effective = true;
+        if (problem === null) effective.add(section);
         else problems.push(problem);
       }
     }

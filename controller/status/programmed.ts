@@ -66,7 +66,7 @@ export function programmed(
   if (outcome.closed !== undefined) {
     return lasting(
       'FailedClosed',
-      `${outcome.closed.join(', ')}: could not be built, so requests that need it are answered 503`,
+      `${outcome.closed.join(', ')}: could not be built, so its requests are answered 503; ResolvedRefs and PartiallyInvalid say why`,
     );
   }
   if (fleet.rejected.size > 0) {
