@@ -7,10 +7,10 @@ import type { Peer } from '../peers/peer.ts';
 import { plain, tidegate } from '../peers/tidegate.ts';
 import type { Request } from '../scenarios/turns.ts';
 import { envoyStack } from './envoy-stack.ts';
-import { wholeStack } from './policies.ts';
+import { byTenant, limitSection, wholeStack } from './policies.ts';
 import { besideSections, tidegateWith, withApiKeys, withSections } from './tidegate-variants.ts';
 import type { TokenMaker } from './tokens.ts';
-import { KEY_HEADER, ORIGIN } from './what.ts';
+import { KEY_HEADER, ORIGIN, TENANT_HEADER } from './what.ts';
 import { type Varying, writeWrkScript } from './wrk-script.ts';
 
 /** CPU a request of `proxy` by that of `against`, turn by turn; the median of these. */
@@ -43,13 +43,16 @@ export interface Surroundings {
   /** For scripts and their values. */
   readonly dir: string;
   readonly tokens: TokenMaker;
+  /** Absent: there is none, and what needs it is left out. */
+  readonly redisUrl: string | undefined;
 }
 
 const TOKENS = 100;
 const CONSUMERS = 10_000;
+const TENANTS = 100;
 
 /** One group of peers: only those of one contest run at a time. */
-export function contests({ dir, tokens }: Surroundings): Contest[] {
+export function contests({ dir, tokens, redisUrl }: Surroundings): Contest[] {
   const requests = (name: string, varying: Omit<Varying, 'path' | 'headers'>, path = bodies.small.path): Request => {
     const headers = { Origin: ORIGIN };
     return {
@@ -60,7 +63,10 @@ export function contests({ dir, tokens }: Surroundings): Contest[] {
   };
   const bearer = { name: 'Authorization', prefix: 'Bearer ', values: tokens.many(TOKENS, 'RS256') };
   const keys = Array.from({ length: CONSUMERS }, () => randomBytes(24).toString('base64url'));
+  const tenants = Array.from({ length: TENANTS }, (_, i) => `tenant-${i}`);
   const stack = wholeStack(tokens.jwks);
+  const limited = (name: string, about: string, limit: object, env = {}) =>
+    tidegateWith(name, about, withSections({ rateLimit: limitSection({ ...byTenant, ...limit }) }, env));
   return [
     {
       id: 'stack',
@@ -68,7 +74,7 @@ export function contests({ dir, tokens }: Surroundings): Contest[] {
       peers: [
         nginx,
         tidegate,
-        tidegateWith('tidegate stack', 'JWT, CORS, two edits', withSections(stack)),
+        tidegateWith('tidegate stack', 'JWT, local limit, CORS, two edits', withSections(stack)),
         envoy,
         envoyStack(tokens.jwks),
       ],
@@ -86,6 +92,31 @@ export function contests({ dir, tokens }: Surroundings): Contest[] {
       request: requests('keys', { name: KEY_HEADER, prefix: '', values: keys }),
       checks: [{ proxies: ['tidegate keys'], headers: { [KEY_HEADER]: 'unknown' }, status: 401 }],
       goals: [{ proxy: 'tidegate keys', against: 'tidegate', atMost: 1.1 }],
+    },
+    {
+      id: 'limits',
+      name: 'rate limits, 100 tenants',
+      peers: [
+        tidegate,
+        limited('limit local', 'each data plane by itself', { scope: 'local' }),
+        limited('limit share', 'global by replica share', { scope: 'global', store: 'memory' }),
+        ...(redisUrl === undefined
+          ? []
+          : [
+              limited(
+                'limit leased',
+                'global by Redis, in batches',
+                { scope: 'global', store: 'redis', mode: 'leased' },
+                { TIDEGATE_REDIS_URL: redisUrl },
+              ),
+            ]),
+      ],
+      request: requests('tenants', { name: TENANT_HEADER, prefix: '', values: tenants }),
+      checks: [],
+      goals: [
+        { proxy: 'limit share', against: 'limit local', atMost: 1.02 },
+        ...(redisUrl === undefined ? [] : [{ proxy: 'limit leased', against: 'limit local', atMost: 1.1 }]),
+      ],
     },
     {
       id: 'unused',

@@ -1,6 +1,6 @@
 /** Tidegate's policies under measurement, as a user writes them (JSON is YAML too). */
 import { AUDIENCE, ISSUER } from './tokens.ts';
-import { EDITS, KEY_HEADER, ORIGIN } from './what.ts';
+import { EDITS, KEY_HEADER, ORIGIN, TENANT_HEADER } from './what.ts';
 
 export type Sections = Readonly<Record<string, object>>;
 
@@ -29,9 +29,18 @@ export const apiKeySection = (secrets: readonly string[]) => ({
   methods: [{ name: 'key', apiKey: { from: [{ header: KEY_HEADER }], secretRefs: secrets.map((name) => ({ name })) } }],
 });
 
-/** JWT, CORS, one field set on the request and one on the response. */
+/** Never reached: half a million a second for each key. */
+const NEVER = { algorithm: 'tokenBucket', limit: 500_000, window: '1s' } as const;
+
+export const limitSection = (limit: object) => ({ limits: [{ name: 'never', ...NEVER, ...limit }] });
+
+export const byConsumer = { key: [{ by: 'consumer' }] };
+export const byTenant = { key: [{ by: 'header', name: TENANT_HEADER }] };
+
+/** JWT, a local limit for each consumer, CORS, one field set on the request and one on the response. */
 export const wholeStack = (jwks: string): Sections => ({
   cors: { allowOrigins: [ORIGIN], allowMethods: ['GET', 'POST'], allowCredentials: true },
   authentication: jwtSection(jwks),
+  rateLimit: limitSection({ scope: 'local', ...byConsumer }),
   transform: { request: { set: [EDITS.request] }, response: { set: [EDITS.response] } },
 });

@@ -7,3 +7,5 @@ export const EDITS = {
 } as const;
 
 export const KEY_HEADER = 'x-api-key';
+/** What limits tell requests apart by. */
+export const TENANT_HEADER = 'x-tenant';

@@ -2,6 +2,7 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { startRedis } from '../../components/redis.ts';
 import { type Contest, contests, type Goal } from '../access/contests.ts';
 import { TokenMaker } from '../access/tokens.ts';
 import { load, paired, type RunResult } from '../measure.ts';
@@ -12,14 +13,17 @@ import { CONNECTIONS, resultsOf, type Started, startPeers, takeTurns } from './t
 export async function access(bench: Bench): Promise<Result[]> {
   const dir = join(bench.dir, 'access');
   mkdirSync(dir, { recursive: true });
+  const redis = await startRedis();
+  if (redis !== undefined) bench.atEnd(() => redis.stop());
   const results: Result[] = [];
-  for (const contest of contests({ dir, tokens: new TokenMaker() })) {
+  for (const contest of contests({ dir, tokens: new TokenMaker(), redisUrl: redis?.url })) {
     results.push(...(await compare(bench, contest)));
   }
+  await redis?.stop();
   return results;
 }
 
-async function compare(bench: Bench, contest: Contest): Promise<Result[]> {
+export async function compare(bench: Bench, contest: Contest): Promise<Result[]> {
   const peers = contest.peers.filter(({ needs }) => needs.every((need) => bench.binaries.has(need)));
   const line = await startPeers(bench, peers, contest.request, contest.id);
   await check(line.started, contest);

@@ -41,7 +41,11 @@ export async function storm(bench: Bench): Promise<Result[]> {
     writeWrkScript(dir, name, {
       ...{ path, headers: { Origin: ORIGIN }, name: 'Authorization', prefix: 'Bearer ', values, delayMs, once },
     });
-  const peer = tidegateWith('tidegate stack', 'JWT, CORS, two edits', withSections(wholeStack(tokens.jwks)));
+  const peer = tidegateWith(
+    'tidegate stack',
+    'JWT, local limit, CORS, two edits',
+    withSections(wholeStack(tokens.jwks)),
+  );
   const headers = { Origin: ORIGIN, Authorization: `Bearer ${known[0]}` };
   const line = await startPeers(bench, [peer], { path, content, headers }, 'storm');
   const url = `${line.started[0]?.url}${path}`;
