@@ -1,8 +1,11 @@
-/** Who may call: keys of Secrets, revoked while it runs; a protection that can't be built refuses, says so, and recovers. */
+/**
+ * Who may call, and how much: keys of Secrets, revoked while it runs; a protection that can't be built refuses, says so, and recovers; rules on
+ * groups; one limit over two data planes without a store.
+ */
 import { beforeAll, expect, test } from 'vitest';
 import type { Cluster } from '../cluster/cluster.ts';
 import { until } from '../cluster/process.ts';
-import { condition, curl, installedCluster, serveEcho } from '../harness/installation.ts';
+import { condition, curl, installedCluster, podsOf, serveEcho } from '../harness/installation.ts';
 
 const namespace = 'access';
 const HOST = 'access.example.com';
@@ -72,4 +75,53 @@ test('a missing Secret closes the Route, with its name in the status; it opens w
   await cluster.apply(secret('nowhere', { acme: KEY }));
   await condition(cluster, namespace, 'policy.tidegate.dev/partners');
   await until('the route is open again', async () => (await ask('/', ...withKey(KEY))).status === 200, 10_000);
+});
+
+test('one limit over all data planes: together they admit it, each its share, and clients are told', async () => {
+  const dataPlanes = (await podsOf(cluster, 'dataplane')).length;
+  expect(dataPlanes).toBeGreaterThanOrEqual(2);
+  await cluster.apply([
+    secret('partners', { acme: KEY, umbrella: 'umbrella-key-0123456789' }, 'gold'),
+    policy('partners', {
+      ...keys('partners'),
+      authorization: {
+        default: 'deny',
+        rules: [{ name: 'gold', action: 'allow', groups: ['gold'], methods: ['GET'] }],
+      },
+      rateLimit: {
+        limits: [
+          {
+            name: 'hourly',
+            algorithm: 'fixedWindow',
+            limit: 20,
+            window: '24h',
+            scope: 'global',
+            key: [{ by: 'consumer' }],
+          },
+        ],
+      },
+    }),
+  ]);
+  await condition(cluster, namespace, 'policy.tidegate.dev/partners');
+  const forbidden = await ask('/', ...withKey(KEY), '-X', 'DELETE');
+  expect([forbidden.status, JSON.parse(forbidden.body).code]).toEqual([403, 'forbidden-default']);
+  const statuses: number[] = [];
+  let refused = '';
+  for (let i = 0; i < 80; i++) {
+    const { status, text } = await ask('/', ...withKey(KEY));
+    statuses.push(status);
+    if (status === 429) refused = text;
+  }
+  const admitted = statuses.filter((status) => status === 200).length;
+  console.log(
+    `access: of 80 requests over ${dataPlanes} data planes ${admitted} were admitted under a global limit of 20`,
+  );
+  expect(new Set(statuses)).toEqual(new Set([200, 429]));
+  expect(admitted).toBe(20);
+  expect(refused).toMatch(/retry-after: \d+/i);
+  expect(refused).toMatch(/ratelimit: "hourly";r=0;t=\d+/i);
+  expect(refused).toContain('"code":"rate-limited"');
+  expect((await ask('/', ...withKey('umbrella-key-0123456789'))).status).toBe(200);
+  const row = await cluster.kubectl(['get', 'policies', '-n', namespace, 'partners']);
+  expect(row).toMatch(/Route\/echo\s+authentication,authorization,rateLimit\s+True\s+True/);
 });
