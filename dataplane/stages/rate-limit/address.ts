@@ -16,24 +16,75 @@ function prefixOfV4(address: string, bits: number): string {
   return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}/${bits}`;
 }
 
-/** Groups are read as far as the prefix needs them. RFC 4291 section 2.2. */
+/** The eight groups last read: no array a request. */
+const groups = new Uint16Array(8);
+
+/** RFC 4291 section 2.2. What can't be read counts by its text. */
 function prefixOfV6(address: string, bits: number): string {
-  const gap = address.indexOf('::');
-  const head = gap < 0 ? address : address.slice(0, gap);
-  const groups = head === '' ? [] : head.split(':');
-  if (gap >= 0) {
-    const tail = address.slice(gap + 2);
-    const after = tail === '' ? [] : tail.split(':');
-    // A dotted end is two groups long; it is behind every prefix that cuts it off, else taken as it is.
-    const width = groups.length + after.length + (tail.includes('.') ? 1 : 0);
-    for (let i = width; i < 8; i++) groups.push('0');
-    groups.push(...after);
-  }
+  if (!readGroups(address)) return address;
   let text = '';
   for (let i = 0, left = bits; left > 0; i++, left -= 16) {
-    const group = groups[i] ?? '0';
-    const value = Number.parseInt(group, 16) & (left >= 16 ? 0xffff : (0xffff << (16 - left)) & 0xffff);
-    text += group.includes('.') ? `${group}:` : `${value.toString(16)}:`;
+    const group = groups[i] as number;
+    text += `${(left >= 16 ? group : group & (0xffff << (16 - left))).toString(16)}:`;
   }
   return `${text}:/${bits}`;
 }
+
+/** False for what is no address. A dotted end (the last two groups) is only read as far as it stands behind the others. */
+function readGroups(address: string): boolean {
+  groups.fill(0);
+  let count = 0;
+  let gap = -1;
+  let value = 0;
+  let digits = 0;
+  for (let i = 0; i < address.length; i++) {
+    const code = address.charCodeAt(i);
+    if (code === COLON) {
+      if (digits > 0) groups[count++] = value;
+      if (address.charCodeAt(i + 1) === COLON) {
+        if (gap >= 0) return false;
+        gap = count;
+        i++;
+      }
+      value = 0;
+      digits = 0;
+      if (count > 7) return gap === count;
+    } else if (code === DOT) {
+      return readDotted(address, count, gap);
+    } else {
+      const digit = code <= NINE ? code - ZERO : (code | 32) - TEN_BELOW_A;
+      if (digit < 0 || digit > 15 || ++digits > 4) return false;
+      value = (value << 4) | digit;
+    }
+  }
+  if (digits > 0) groups[count++] = value;
+  return spread(count, gap);
+}
+
+function readDotted(address: string, count: number, gap: number): boolean {
+  const [a = 0, b = 0, c = 0, d = 0] = address
+    .slice(address.lastIndexOf(':') + 1)
+    .split('.')
+    .map(Number);
+  if (count > 6) return false;
+  groups[count] = (a << 8) | b;
+  groups[count + 1] = (c << 8) | d;
+  return spread(count + 2, gap);
+}
+
+/** Moves what stands behind `::` to the end. */
+function spread(count: number, gap: number): boolean {
+  if (gap < 0) return count === 8;
+  const after = count - gap;
+  for (let i = 1; i <= after; i++) {
+    groups[8 - i] = groups[count - i] as number;
+    if (count - i < 8 - after) groups[count - i] = 0;
+  }
+  return true;
+}
+
+const COLON = 58;
+const DOT = 46;
+const ZERO = 48;
+const NINE = 57;
+const TEN_BELOW_A = 87;
