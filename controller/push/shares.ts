@@ -11,6 +11,12 @@
  *    others share the whole: together over by that one part, until it is back.
  *  - A controller starts: it sees few data planes at first. Each hello says what its sender goes by; for SETTLE_MS nobody gets a larger part than
  *    the smallest that was heard of.
+ * Whoever joins begins with nothing spent: for each key, up to its part of one window or burst comes on top of what the others admitted before,
+ * once. What the others have spent stays spent.
+ *
+ * Equal parts, without slack: where load is uneven over data planes (few clients with long connections, one zone busier) a key gets less than its
+ * limit, down to 1/n for a client with one connection; never more. Parts by load would need every key's load at every data plane. Who needs the
+ * exact limit whatever the spread uses `store: redis`.
  */
 import type { Share } from '@tidegate/dataplane/snapshot/protocol';
 import type { Clock } from '../clock.ts';
