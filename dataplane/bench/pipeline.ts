@@ -76,6 +76,7 @@ const cors = policyFixture('gw/cors', {
   allowHeaders: ['x-a'],
   exposeHeaders: [],
   allowCredentials: true,
+  allowPrivateNetwork: false,
   maxAgeSeconds: 60,
 });
 const transform = policyFixture('gw/edits', {

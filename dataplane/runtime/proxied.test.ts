@@ -171,6 +171,7 @@ test('prefix rewrite, header edits of policy and rule, CORS', async () => {
     allowHeaders: ['x-a'],
     exposeHeaders: [],
     allowCredentials: true,
+    allowPrivateNetwork: false,
     maxAgeSeconds: 60,
   });
   configure(

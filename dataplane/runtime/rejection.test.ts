@@ -101,7 +101,9 @@ describe('a resource that can not be used', () => {
     gateway.apply([ruleFixture('a/x/1', { policies: ['policy/a/p/s'] }), fail('closed')]);
     expect(gateway.ask('GET /')).toBe('503 closed');
     const cors = { section: 'cors' as const, allowMethods: [], allowHeaders: [], exposeHeaders: [], maxAgeSeconds: 5 };
-    const applied = gateway.apply([policy({ ...cors, allowOrigins: ['*'], allowCredentials: true })]);
+    const applied = gateway.apply([
+      policy({ ...cors, allowOrigins: ['*'], allowCredentials: true, allowPrivateNetwork: false }),
+    ]);
     expect(messages(applied)).toEqual([expect.stringMatching(/^policy\/a\/p\/s: config\.allowOrigins\[0\]: /)]);
     expect(applied.built).toEqual({ rules: 0, policies: 0, upstreams: 0, routerNodes: 0 });
     expect(gateway.ask('GET /')).toBe('503 closed');

@@ -193,6 +193,7 @@ test('a preflight reaches the CORS stage of a rule for another method', () => {
     allowHeaders: [],
     exposeHeaders: [],
     allowCredentials: true,
+    allowPrivateNetwork: false,
     maxAgeSeconds: 60,
   });
   gateway.apply([

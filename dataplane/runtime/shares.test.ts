@@ -26,6 +26,7 @@ const cors = policyFixture('shop/new', {
   allowHeaders: [],
   exposeHeaders: [],
   allowCredentials: false,
+  allowPrivateNetwork: false,
   maxAgeSeconds: 0,
 });
 const BACKENDS: Resource[] = ['old', 'new'].flatMap((name) => [

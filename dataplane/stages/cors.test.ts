@@ -13,6 +13,7 @@ function config(more: Partial<CorsConfig> = {}): CorsConfig {
     allowHeaders: ['x-a', 'x-b'],
     exposeHeaders: [],
     allowCredentials: false,
+    allowPrivateNetwork: false,
     maxAgeSeconds: 60,
     ...more,
   };
@@ -82,6 +83,17 @@ describe('a preflight', () => {
     );
   });
 
+  test('from a public site to a private address is allowed only where told', () => {
+    const asking = ['access-control-request-private-network', 'true'];
+    const name = 'access-control-allow-private-network';
+    const allowed = preflight({ allowPrivateNetwork: true }, 'https://app.example', asking);
+    expect(allowed?.headers.get(name)).toBe('true');
+    expect(allowed?.headers.get('vary')).toContain('Access-Control-Request-Private-Network');
+    expect(preflight({}, 'https://app.example', asking)?.headers.has(name)).toBe(false);
+    expect(preflight({ allowPrivateNetwork: true }, 'https://app.example')?.headers.has(name)).toBe(false);
+    expect(preflight({ allowPrivateNetwork: true }, 'https://evil.example', asking)?.headers.has(name)).toBe(false);
+  });
+
   test('keeps its fields through the response phase', () => {
     const stage = createCors(config());
     const fields = ['origin', 'https://app.example', 'access-control-request-method', 'PUT'];
@@ -114,6 +126,13 @@ describe('a response', () => {
       'access-control-allow-credentials': 'true',
       'access-control-expose-headers': 'x-total, x-page',
     });
+  });
+
+  test('a wildcard of exposed headers is spelt out for requests with credentials', () => {
+    const backend = ['x-total', '1', 'set-cookie', 'a=1', 'x-total', '2', 'access-control-expose-headers', 'x-b'];
+    const more = { exposeHeaders: ['*'], allowCredentials: true };
+    expect(response(more, origin, backend)['access-control-expose-headers']).toBe('x-total, vary');
+    expect(response({ exposeHeaders: ['*'] }, origin, backend)['access-control-expose-headers']).toBe('*');
   });
 
   test('to another origin or to none allows nothing and still varies, for caches', () => {
@@ -183,6 +202,11 @@ describe('origins', () => {
     [['https://a*.example']],
     [['https://*.example/*']],
     [['https://*.*.example']],
+    [['https://user@app.example']],
+    [['https://app.example:443']],
+    [['http://*.app.example:80']],
+    [['https://app.example:70000']],
+    [['https://bücher.example']],
   ])('%j can not be what a browser sends', (allowOrigins) => {
     expect(() => createCors(config({ allowOrigins }))).toThrow(StageError);
   });

@@ -6,6 +6,7 @@ import type { Explained, Stage } from '../pipeline/chain.ts';
 import type { Answer, Exchange } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
 import { problem } from '../pipeline/respond.ts';
+import { originProblem } from '../snapshot/origin.ts';
 import type { PolicySection } from '../snapshot/resources.ts';
 import { StageError } from './stage-error.ts';
 
@@ -18,6 +19,10 @@ export function createCors(config: CorsConfig): Stage {
   const allows = compileOrigins(config);
   const anyOrigin = config.allowOrigins.includes('*');
   const exposed = config.exposeHeaders.join(', ');
+  const exposesAll = config.exposeHeaders.includes('*') && config.allowCredentials;
+  const preflightVary = `Origin, Access-Control-Request-Method, Access-Control-Request-Headers${
+    config.allowPrivateNetwork ? ', Access-Control-Request-Private-Network' : ''
+  }`;
 
   function onRequest(exchange: Exchange): Answer | undefined {
     const origin = exchange.headers.get('origin');
@@ -34,7 +39,10 @@ export function createCors(config: CorsConfig): Stage {
       const vary = ['vary', 'Origin'];
       return problem(403, 'cors-origin', 'This origin is not allowed to call this route.', exchange.requestId, vary);
     }
-    return preflight(origin, method, exchange.headers.getCombined('access-control-request-headers'));
+    const answer = preflight(origin, method, exchange.headers.getCombined('access-control-request-headers'));
+    if (config.allowPrivateNetwork && exchange.headers.get('access-control-request-private-network') === 'true')
+      answer.headers.add('access-control-allow-private-network', 'true');
+    return answer;
   }
 
   function preflight(origin: string, method: string, asked: string | undefined): Answer {
@@ -46,7 +54,7 @@ export function createCors(config: CorsConfig): Stage {
     const names = config.allowHeaders.includes('*') ? (asked ?? '') : config.allowHeaders.join(', ');
     if (names !== '') headers.add('access-control-allow-headers', names);
     headers.add('access-control-max-age', String(config.maxAgeSeconds));
-    headers.add('vary', 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers');
+    headers.add('vary', preflightVary);
     return { status: 204, code: '', headers, body: null };
   }
 
@@ -59,8 +67,9 @@ export function createCors(config: CorsConfig): Stage {
     const origin = anyOrigin ? '*' : typeof local === 'string' ? local : allowedOrigin(exchange);
     if (!anyOrigin) addVary(headers, 'Origin');
     if (origin === '') return;
+    const names = exposesAll ? namesIn(headers) : exposed;
     allowOrigin(headers, origin);
-    if (exposed !== '') headers.add('access-control-expose-headers', exposed);
+    if (names !== '') headers.add('access-control-expose-headers', names);
   }
 
   function allowedOrigin(exchange: Exchange): string {
@@ -99,18 +108,11 @@ function compileOrigins(config: CorsConfig): (origin: string) => boolean {
       if (config.allowCredentials) throw new StageError(field, `* can't be combined with allowCredentials`);
       return () => true;
     }
+    const problem = originProblem(origin);
+    if (problem !== null) throw new StageError(field, problem);
     const star = origin.indexOf('*');
-    if (star >= 0) {
-      if (!/^[a-z][a-z0-9+.-]*:\/\/\*(\.[a-z0-9-]+)+(:\d{1,5})?$/.test(origin)) {
-        throw new StageError(field, 'must look like https://*.example.com');
-      }
-      wildcards.push({ before: origin.slice(0, star), after: origin.slice(star + 1) });
-    } else {
-      if (origin !== 'null' && !/^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s]+$/.test(origin)) {
-        throw new StageError(field, 'must look like https://www.example.com, without path or trailing slash');
-      }
-      exact.add(origin);
-    }
+    if (star < 0) exact.add(origin);
+    else wildcards.push({ before: origin.slice(0, star), after: origin.slice(star + 1) });
   }
   return (text) => {
     const origin = text.toLowerCase();
@@ -123,6 +125,13 @@ function compileOrigins(config: CorsConfig): (origin: string) => boolean {
     }
     return false;
   };
+}
+
+/** With credentials a browser takes `*` by the letter: the names are spelt out. Set-Cookie is never exposed. */
+function namesIn({ fields }: Headers): string {
+  const names = new Set<string>();
+  for (let i = 0; i < fields.length; i += 2) if (fields[i] !== 'set-cookie') names.add(fields[i] as string);
+  return [...names].join(', ');
 }
 
 /** All `access-control-*` of the backend, in one pass over what most often holds none. */

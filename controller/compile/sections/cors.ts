@@ -14,6 +14,7 @@ export function compileCors(spec: SectionSpec<'cors'>): Compiled<'cors'> {
     allowHeaders: spec.allowHeaders ?? [],
     exposeHeaders: spec.exposeHeaders ?? [],
     allowCredentials: spec.allowCredentials,
+    allowPrivateNetwork: spec.allowPrivateNetwork,
     maxAgeSeconds: spec.maxAge === undefined ? DEFAULT_MAX_AGE_SECONDS : Math.floor(durationMs(spec.maxAge) / 1000),
   };
 }
