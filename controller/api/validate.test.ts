@@ -25,7 +25,9 @@ describe('what is written to be read is valid', () => {
   const folder = path.join(root, 'controller/examples');
   test.each(readdirSync(folder))('controller/examples/%s', (file) => {
     for (const document of parseAllDocuments(readFileSync(path.join(folder, file), 'utf8'))) {
-      expect(messages(document.toJS())).toEqual([]);
+      const value = document.toJS();
+      // A Secret is Kubernetes's own kind.
+      if (value.kind !== 'Secret') expect(messages(value)).toEqual([]);
     }
   });
 });

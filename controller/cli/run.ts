@@ -195,14 +195,15 @@ async function banner(folder: string, state: string, options: RunOptions, tookMs
     `  tidegate ${VERSION}  standalone  ${folder}${counts}`,
     '',
     `  gateway   ${base}      ready in ${(tookMs / 1000).toFixed(1)} s`,
-    `  admin     http://127.0.0.1:${options.adminPort}      /metrics /readyz /debug/config`,
+    `  admin     http://127.0.0.1:${options.adminPort}      /metrics /readyz /debug/config, tidegate explain`,
     `  log       ${path.relative('.', path.join(state, 'access.log'))}`,
   ];
   if (options.samples) {
     lines.push(
       '',
       `  try   curl -i ${base}/hello`,
-      `        curl -i ${base}/orders/42`,
+      `        curl -i -H 'x-api-key: demo-key-0123456789' ${base}/orders/42`,
+      `        curl -i ${base}/orders/42                    # 401: the policy wants a key`,
       `        curl -i -X DELETE ${base}/orders/42          # 405: this API is read-only here`,
     );
   }

@@ -45,7 +45,8 @@ const orders: http.RequestListener = (request, response) => {
     response.end(`${JSON.stringify({ error: 'no such order' })}\n`);
     return;
   }
-  const order = { id: Number(id), item: 'lighthouse', quantity: 1, tenant: request.headers['x-tenant'] ?? null };
+  const { 'x-tenant': tenant = null, 'x-consumer': consumer = null } = request.headers;
+  const order = { id: Number(id), item: 'lighthouse', quantity: 1, tenant, consumer };
   response.end(`${JSON.stringify(order)}\n`);
 };
 

@@ -19,10 +19,10 @@ function write(name: string, text: string): string {
 }
 
 test('the example configuration is good', async () => {
-  const examples = ['1-hello', '2-orders', '3-policies'].map((name) =>
+  const examples = ['1-hello', '2-orders', '3-policies', '4-access'].map((name) =>
     path.join(import.meta.dirname, `../examples/${name}.yaml`),
   );
-  expect(await validateFiles(examples, 'tidegate')).toEqual({ files: 3, objects: 7, errors: [], warnings: [] });
+  expect(await validateFiles(examples, 'tidegate')).toEqual({ files: 4, objects: 9, errors: [], warnings: [] });
 });
 
 test('an error names file, line, object and field', async () => {

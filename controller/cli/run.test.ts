@@ -1,0 +1,169 @@
+/** The tutorial as a person follows it: `tidegate run` on the examples, with a backend of the test's own, and what is said of access. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import net, { type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+
+const MAIN = path.join(import.meta.dirname, 'main.ts');
+const KEY = 'demo-key-0123456789';
+/** Two programs start, on a machine that may be busy. */
+const PATIENCE_MS = 60_000;
+
+const cleanUp: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const undo of cleanUp.splice(0).reverse()) await undo();
+});
+
+test(
+  'the examples: with the key and without, the limit, why, and an identity provider that fails and recovers',
+  async () => {
+    const seen: http.IncomingHttpHeaders[] = [];
+    const backend = await serve((request, response) => {
+      seen.push(request.headers);
+      response.end(`${request.url}`);
+    });
+    const { folder, base, admin, controller } = await runExamples(backend);
+    const ask = (headers: Record<string, string> = {}, method = 'GET') =>
+      fetch(`${base}/orders/42`, { method, headers: { ...headers, connection: 'close' } });
+
+    const good = await ask({ 'x-api-key': KEY });
+    expect([good.status, await good.text(), good.headers.get('ratelimit')]).toEqual([
+      200,
+      '/v1/orders/42',
+      expect.stringMatching(/^"per-consumer";r=29/),
+    ]);
+    expect([seen[0]?.['x-consumer'], seen[0]?.['x-consumer-groups'], seen[0]?.['x-api-key']]).toEqual([
+      'demo',
+      'partners',
+      undefined,
+    ]);
+    const anonymous = await ask();
+    expect([anonymous.status, ((await anonymous.json()) as { code: string }).code]).toEqual([
+      401,
+      'credentials-missing',
+    ]);
+    expect((await ask({}, 'DELETE')).status).toBe(405);
+    expect((await fetch(`${base}/hello`)).status).toBe(200);
+
+    const url = `${base}/orders/42`;
+    const served = await tidegate('explain', 'GET', url, '-H', `x-api-key: ${KEY}`, '--url', admin);
+    const lines = served.text.split('\n').map((line) => line.replaceAll(/ +/g, ' '));
+    expect(lines).toEqual([
+      'route shop/orders rule read-orders (any host, prefix /orders, method GET, HEAD; 1 other matches less)',
+      ' cors shop/browsers no Origin: not asked by a page',
+      ' authentication shop/partners key: consumer demo (partners)',
+      expect.stringMatching(/^ rateLimit shop\/partners per-consumer: \d+ left$/),
+      ' transform default/baseline and rule + x-tenant; response - server, + x-content-type-options, + referrer-policy',
+      ' timeout default/baseline and rule request 10 s, backend 60 s',
+      ' rewrite rule path /v1/orders/42',
+      expect.stringMatching(/^backend shop\/orders → least request over 1 endpoint /),
+      'not taken shop/orders rule read-only asks less: no method',
+      '',
+    ]);
+    expect(served.code).toBe(0);
+    const refused = await tidegate('explain', 'GET', url, '--url', admin);
+    expect([refused.code, refused.text]).toEqual([2, expect.stringContaining('answer     401 credentials-missing')]);
+
+    // A token comes back every 2 s, so more than 30 may pass on a slow machine.
+    let limited = 0;
+    for (let i = 0; i < 200 && limited === 0; i++) if ((await ask({ 'x-api-key': KEY })).status === 429) limited = i;
+    expect(limited).toBeGreaterThanOrEqual(29);
+
+    let status = 500;
+    const provider = await serve((_request, response) => response.writeHead(status).end(KEYS));
+    writeFileSync(path.join(folder, '5-staff.yaml'), staff(`http://127.0.0.1:${provider}/jwks.json`));
+    const reason = async () => {
+      const { objects } = (await (await fetch(`${controller}/api/v1/objects`)).json()) as {
+        objects: { kind: string; name: string; reason: string; conditions: { type: string; message: string }[] }[];
+      };
+      const policy = objects.find(({ kind, name }) => kind === 'Policy' && name === 'staff');
+      return [policy?.reason, policy?.conditions.find(({ type }) => type === 'Programmed')?.message];
+    };
+    await expect
+      .poll(reason, { timeout: PATIENCE_MS })
+      .toEqual(['Rejected', expect.stringContaining('can not be fetched: the server answers 500')]);
+    const troubled = await tidegate('explain', 'GET', `${base}/hello`, '--url', admin);
+    expect(troubled.text).toContain('in trouble: ');
+    status = 200;
+    await expect.poll(reason, { timeout: PATIENCE_MS }).toEqual(['', '']);
+  },
+  4 * PATIENCE_MS,
+);
+
+const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const KEYS = JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'one' }] });
+
+const staff = (url: string) => `apiVersion: tidegate.dev/v1alpha1
+kind: Policy
+metadata: { name: staff }
+spec:
+  targetRefs: [{ kind: Route, name: hello }]
+  authentication: { methods: [{ name: token, jwt: { jwks: { url: "${url}", insecure: true } } }] }
+`;
+
+/** On free ports; every backend of the examples is the one given. */
+async function runExamples(backend: number) {
+  const root = mkdtempSync(path.join(tmpdir(), 'tidegate-run-'));
+  cleanUp.push(() => rmSync(root, { recursive: true, force: true }));
+  const folder = path.join(root, 'config');
+  mkdirSync(folder);
+  const examples = path.join(import.meta.dirname, '../examples');
+  for (const file of readdirSync(examples)) {
+    const text = readFileSync(path.join(examples, file), 'utf8');
+    writeFileSync(path.join(folder, file), text.replaceAll(/port: 900[123]/g, `port: ${backend}`));
+  }
+  const [gateway, admin, controller] = await freePorts(3);
+  const ports = ['--port', gateway, '--admin-port', admin, '--controller-port', controller].map(String);
+  const child = start('run', folder, ...ports, '--workers', '2', '--state', path.join(root, 'state'));
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  cleanUp.push(async () => {
+    child.kill('SIGTERM');
+    await ended;
+  });
+  await new Promise<void>((resolve, reject) => {
+    let text = '';
+    const read = (chunk: string): void => {
+      text += chunk;
+      if (text.includes('Ctrl-C stops')) resolve();
+    };
+    child.stdout?.setEncoding('utf8').on('data', read);
+    child.stderr?.setEncoding('utf8').on('data', read);
+    child.once('close', () => reject(new Error(text)));
+  });
+  const at = (port: number | undefined) => `http://127.0.0.1:${port}`;
+  return { folder, base: at(gateway), admin: at(admin), controller: at(controller) };
+}
+
+function start(...args: string[]): ChildProcess {
+  return spawn(process.execPath, ['--conditions=source', MAIN, ...args]);
+}
+
+function tidegate(...args: string[]): Promise<{ code: number | null; text: string }> {
+  const child = start(...args);
+  let text = '';
+  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+  });
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, text })));
+}
+
+/** Its port. */
+async function serve(listener: http.RequestListener): Promise<number> {
+  const server = http.createServer(listener).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  cleanUp.push(() => server.close());
+  cleanUp.push(() => server.closeAllConnections());
+  return (server.address() as AddressInfo).port;
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => net.createServer().listen(0, '127.0.0.1'));
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.once('listening', resolve))));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
