@@ -34,8 +34,8 @@ import {
 /** A lock is held for some 50 ns; one that is not free after these tries has an owner that does not run. */
 const SPINS = 200;
 const NAP_MS = 0.05;
-/** Naps before the lock of an owner that is gone is taken from it: 100 ms. */
-const NAPS = 2_000;
+/** Naps before the lock of an owner that is gone is taken from it: a second or two. A dead one's is opened long before (`recover`). */
+const NAPS = 20_000;
 
 /** Place of the main thread, which only calls `recover`. */
 export const SUPERVISOR = 65_535;

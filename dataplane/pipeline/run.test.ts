@@ -373,3 +373,48 @@ test('an onFinish that throws is logged and harms nothing', () => {
   expect(downstream.ended).toBe(1);
   expect([bench.retained, bench.pipeline.inFlight, bench.errors.length]).toEqual([0, 0, 1]);
 });
+
+describe('a stage that wants to know when it is over', () => {
+  const noting = (bench: Bench, finish = () => {}): Stage => ({
+    name: 'noting',
+    onFinish: (exchange) => {
+      bench.events.push(`over ${exchange.status}`);
+      finish();
+    },
+  });
+
+  test.each<[string, (bench: Bench) => void, number]>([
+    ['a backend or a terminal answered', (bench) => bench.use([noting(bench)]), 200],
+    ['a stage before it answered', (bench) => bench.use([bench.stage('a', teapot), noting(bench)]), 418],
+    [
+      'a stage failed',
+      (bench) => bench.use([noting(bench), bench.stage('a', () => Promise.reject(new Error('x')))]),
+      500,
+    ],
+  ])('is told once, where %s', async (_where, prepare, status) => {
+    const bench = new Bench();
+    prepare(bench);
+    const { downstream } = bench.send();
+    await settle();
+    bench.expectOver(downstream, status);
+    expect(bench.events.filter((event) => event.startsWith('over'))).toEqual([`over ${status}`]);
+  });
+
+  test('is told where the client left while another one waited', () => {
+    const bench = new Bench();
+    bench.use([noting(bench), bench.stage('a', () => new Promise(() => {}))]);
+    bench.send().downstream.onClose?.();
+    expect(bench.events).toEqual(['a>', 'over 499']);
+  });
+
+  test('and throws: that is logged, and the others are told', () => {
+    const bench = new Bench();
+    const throwing = noting(bench, () => {
+      throw new Error('x');
+    });
+    bench.use([throwing, noting(bench)]);
+    bench.expectOver(bench.send().downstream, 200);
+    expect(bench.events.slice(-2)).toEqual(['over 200', 'over 200']);
+    expect(bench.errors).toHaveLength(1);
+  });
+});
