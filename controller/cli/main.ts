@@ -2,6 +2,7 @@
 /** The `tidegate` command. Each sub-command is one file; this one only says what there is. */
 import { Command } from 'commander';
 import { VERSION } from '../version.ts';
+import { credentialsCommand } from './credentials/command.ts';
 import { explainCommand } from './explain.ts';
 import { runCommand } from './run.ts';
 import { statusCommand } from './status.ts';
@@ -19,6 +20,7 @@ Examples:
   tidegate validate ./config        check every file as the gateway would; exit 1 on the first bad one
   tidegate status                   which controllers and data planes hold which revision
   tidegate status --kube            the same, of the installation your kubeconfig points at
+  tidegate credentials --help       consumers, API keys and passwords in the credential store
   tidegate explain GET http://127.0.0.1:8080/orders/42
                                     which rule and policies decide about this request, and what they say
 `,
@@ -28,6 +30,7 @@ program.addCommand(runCommand());
 program.addCommand(validateCommand());
 program.addCommand(statusCommand());
 program.addCommand(explainCommand());
+program.addCommand(credentialsCommand());
 program.addCommand(
   new Command('version').description('print the version of this program and of Node').action(() => {
     process.stdout.write(`tidegate ${VERSION} (node ${process.versions.node}, ${process.platform} ${process.arch})\n`);

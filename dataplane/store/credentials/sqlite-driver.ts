@@ -1,4 +1,5 @@
 /** SQLite in a file, through node:sqlite: for one machine. Its calls are synchronous; a look-up takes some tens of microseconds. */
+import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Migration, Query, Row, SqlDriver } from './driver.ts';
@@ -28,9 +29,20 @@ const MIGRATIONS: readonly Migration[] = [
 
 /** Makes the file where it is not there; its folder must be. Rejects with StoreError. */
 export async function openSqlite(path: string): Promise<SqlDriver> {
+  ownFile(path);
   const driver = new SqliteDriver(path);
   await driver.patiently('PRAGMA journal_mode = WAL');
   return driver;
+}
+
+/** Nobody else reads the hashes; SQLite gives its other files the same rights. */
+function ownFile(path: string): void {
+  if (path === ':memory:') return;
+  try {
+    closeSync(openSync(path, 'a', 0o600));
+  } catch (error) {
+    throw new StoreError('STORE_UNAVAILABLE', `sqlite:${path}: ${(error as Error).message}`, error);
+  }
 }
 
 class SqliteDriver implements SqlDriver {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -24,6 +24,16 @@ test('a folder that is not there is named, with the path', async () => {
     code: 'STORE_UNAVAILABLE',
     message: expect.stringMatching(/^sqlite:\/nowhere/),
   });
+});
+
+test('nobody else can read the file', async () => {
+  const directory = folder();
+  const path = join(directory, 'c.db');
+  const store = await openCredentialStore({ kind: 'sqlite', path }, 1_000);
+  await store.migrate();
+  for (const file of [path, `${path}-wal`]) expect(statSync(file).mode & 0o777).toBe(0o600);
+  await store.close();
+  rmSync(directory, { recursive: true });
 });
 
 test('a schema of a newer program is left alone', async () => {
