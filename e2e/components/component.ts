@@ -1,6 +1,6 @@
 /** What a test gets of a real server it needs. */
 export interface Component {
-  readonly name: 'Redis' | 'MariaDB';
+  readonly name: 'Redis' | 'MariaDB' | 'identity provider';
   /** With the password in it, where there is one. */
   readonly url: string;
   /** given: somebody else's, by URL; container: testcontainers; process: a program of this machine. */

@@ -21,6 +21,8 @@ export interface LocalProgramOptions {
   readonly port: number;
   /** Sent after connecting, if the program waits for the client to speak. */
   readonly greet?: string;
+  /** More environment variables. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** On Linux the kernel ends it with its parent, even when that is killed. */
@@ -55,11 +57,15 @@ export class LocalProgram {
 
   /** Returns when it answers on its port; throws with the end of its log when it does not. */
   async start(): Promise<void> {
-    const { name, command, args, directory } = this.#options;
+    const { name, command, args, directory, env } = this.#options;
     const logFile = join(directory, 'log');
     const log = openSync(logFile, 'a');
     const [file, ...rest] = endsWithUs([command, ...args]);
-    const child = spawn(file, rest, { stdio: ['ignore', log, log], cwd: directory });
+    const child = spawn(file, rest, {
+      stdio: ['ignore', log, log],
+      cwd: directory,
+      env: { ...process.env, ...env },
+    });
     closeSync(log);
     this.#child = child;
     let failure = '';

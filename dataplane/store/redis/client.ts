@@ -131,13 +131,23 @@ export class Client {
 
   #send([name, ...args]: Command, timeoutMs: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(this.#failed('timeout', `no answer within ${timeoutMs} ms`)), timeoutMs);
-      const done = (answer: unknown): void => {
+      let settled = false;
+      const timer = setTimeout(() => {
+        // Where this thread stood still, the answer may be there, unread: the socket comes first.
+        setImmediate(() => {
+          if (!settled) reject(this.#failed('timeout', `no answer within ${timeoutMs} ms`));
+        });
+      }, timeoutMs);
+      const settle = (): void => {
+        settled = true;
         clearTimeout(timer);
+      };
+      const done = (answer: unknown): void => {
+        settle();
         resolve(answer);
       };
       const fail = (error: unknown): void => {
-        clearTimeout(timer);
+        settle();
         reject(this.#failureOf(error));
       };
       if (this.#firstAttempt === null) this.#connection.call(name, ...args).then(done, fail);

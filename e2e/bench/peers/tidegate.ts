@@ -13,19 +13,24 @@ export interface ControllerOptions {
   readonly dir: string;
   /** Folder of YAML files. */
   readonly files: string;
-  readonly core: number;
+  /** Absent: not pinned. */
+  readonly core?: number;
+  /** A free one when absent. */
+  readonly adminPort?: number;
 }
 
 export interface DataPlaneOptions {
   readonly programs: Programs;
   readonly dir: string;
   readonly port: number;
-  readonly core: number;
+  /** Absent: not pinned. */
+  readonly core?: number;
   readonly workers: number;
   /** `off` or a file. */
   readonly accessLog: string;
   /** Where the last good snapshot is kept; `state` in the folder when absent. */
   readonly stateDir?: string;
+  readonly adminPort?: number;
   /** More settings. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -41,10 +46,10 @@ const socketOf = (dir: string) => `unix:${join(dir, 'controller.sock')}`;
 
 /** Resolves when the controller is ready. */
 export async function startController(options: ControllerOptions): Promise<Program> {
-  const [adminPort = 0] = await freePorts(1);
+  const adminPort = options.adminPort ?? (await freePorts(1))[0];
   const program = options.programs.start('tidegate controller', process.execPath, {
     args: [compiled('controller')],
-    core: options.core,
+    ...(options.core === undefined ? {} : { core: options.core }),
     env: {
       NODE_ENV: 'production',
       TIDEGATE_SOURCE: 'files',
@@ -67,10 +72,10 @@ export interface DataPlane {
 
 /** Resolves when the process is started, not yet ready. */
 export async function startDataPlane(options: DataPlaneOptions): Promise<DataPlane> {
-  const [adminPort = 0] = await freePorts(1);
+  const adminPort = options.adminPort ?? (await freePorts(1))[0];
   const program = options.programs.start('tidegate data plane', process.execPath, {
     args: [compiled('dataplane')],
-    core: options.core,
+    ...(options.core === undefined ? {} : { core: options.core }),
     env: {
       NODE_ENV: 'production',
       TIDEGATE_CONTROLLER: socketOf(options.dir),

@@ -1,0 +1,100 @@
+/** One outage under load: well, then harmed, then well again, by itself. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'vitest';
+import type { ProcessComponent } from '../components/component.ts';
+import { type Asked, ConstantLoad, type Sample } from './load.ts';
+import { printOutage } from './report.ts';
+import type { Scene } from './scene.ts';
+
+export type Harm = 'stop' | 'kill' | 'slow';
+export const HARMS: readonly Harm[] = ['stop', 'kill', 'slow'];
+
+/** How long it is well before and after, and how long the outage lasts, at least: as many requests of each kind must have their answers. */
+const WELL_MS = 1_500;
+const HARMED_MS = 3_000;
+const REQUESTS = 20;
+/** Of a machine that does other things too: what a wait may be longer than its time-out. */
+export const SLACK_MS = 1_500;
+
+export interface Outage {
+  readonly scene: Scene;
+  readonly component: ProcessComponent;
+  readonly harm: Harm;
+  readonly asked: readonly Asked[];
+  /** What a request may wait for the component. */
+  readonly timeoutMs: number;
+  /** A Policy that says it, and what. */
+  readonly policy: string;
+  readonly says: RegExp;
+  /** Runs between the recovery and the last phase. */
+  readonly onRecovery?: () => Promise<void>;
+}
+
+export interface Phases {
+  /** Requests sent while it was well; while it was harmed, from the moment the status said so; and from when the status was clean. */
+  readonly before: (name: string) => readonly Sample[];
+  readonly harmed: (name: string) => readonly Sample[];
+  readonly after: (name: string) => readonly Sample[];
+  readonly all: readonly Sample[];
+}
+
+export async function runOutage({
+  scene,
+  component,
+  harm,
+  asked,
+  timeoutMs,
+  policy,
+  says,
+  onRecovery,
+}: Outage): Promise<Phases> {
+  await scene.untilWell();
+  const load = new ConstantLoad(scene.url, asked, 'well');
+  try {
+    await sleep(WELL_MS);
+    await load.until('well', REQUESTS);
+    load.phase('breaking');
+    await harming(component, harm);
+    await scene.untilTrouble(policy, says);
+    load.phase(harm);
+    await sleep(HARMED_MS);
+    await load.until(harm, REQUESTS);
+    load.phase('recovering');
+    // What was sent before has its answer before there can be another one.
+    await sleep(timeoutMs);
+    if (harm === 'slow') component.resume();
+    else await component.restart();
+    await scene.untilWell();
+    await onRecovery?.();
+    load.phase('well again');
+    await sleep(WELL_MS);
+    await load.until('well again', REQUESTS);
+  } finally {
+    await load.stop();
+  }
+  printOutage(`${component.name}: ${harm}`, load.samples);
+  // Every request has an answer, and nothing was started again: neither a worker nor the program.
+  expect(load.samples.filter(({ status }) => status === 0)).toEqual([]);
+  expect(await scene.metric('tidegate_worker_restarts_total')).toBe(0);
+  return {
+    before: (name) => load.of('well', name),
+    harmed: (name) => load.of(harm, name),
+    after: (name) => load.of('well again', name),
+    all: load.samples,
+  };
+}
+
+async function harming(component: ProcessComponent, harm: Harm): Promise<void> {
+  if (harm === 'stop') await component.shutDown();
+  else if (harm === 'kill') await component.kill();
+  else await component.pause();
+}
+
+/** The statuses there were, each once. */
+export function statuses(samples: readonly Sample[]): number[] {
+  return [...new Set(samples.map(({ status }) => status))].sort();
+}
+
+export function longest(samples: readonly Sample[]): number {
+  return Math.max(...samples.map(({ ms }) => ms));
+}
