@@ -18,7 +18,7 @@ const BATCH = 256;
 const BATCHES = 600;
 
 const memory = createLimitMemory({ keys: 262_144, workers: 2 });
-const store = createMemoryStore(memory, 0);
+const store = createMemoryStore({ memory, worker: 0 });
 const decision = newDecision();
 
 const options = (algorithm: Algorithm, global = false): LimiterOptions => ({
@@ -66,7 +66,7 @@ for (const place of [null, 0, 2]) {
     measure(() => limiter.take('192.0.2.7', 1, decision), BATCH, BATCHES),
   );
 }
-const flooded = createMemoryStore(createLimitMemory({ keys: 65_536, workers: 1 }), 0).open(options('tokenBucket'));
+const flooded = createMemoryStore({ memory: createLimitMemory({ keys: 65_536, workers: 1 }), worker: 0 }).open(options('tokenBucket'));
 let at = 0;
 report(
   'tokenBucket, a million keys in 65,536 slots',

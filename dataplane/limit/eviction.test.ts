@@ -124,6 +124,7 @@ test('a million keys: the table keeps its size, and whoever is over a limit stay
   }
   expect(watched.filter((key) => decide(limiter, key).admitted)).toEqual([]);
   expect(admitted).toBeLessThan(1_000_000);
+  expect(fixture.evictions.value).toBe(admitted + watched.length - 1024 * 16);
   expect(process.memoryUsage().arrayBuffers - before.arrayBuffers).toBeLessThan(1e6);
   const numbers = new Float64Array(fixture.memory.table);
   expect(numbers.length).toBe(1024 * SET_NUMBERS);

@@ -18,7 +18,7 @@ export interface Hammer {
 }
 
 const { memory, worker, options, asks, keys, start, endless } = workerData as Hammer;
-const limiter = createMemoryStore(memory, worker).open(options);
+const limiter = createMemoryStore({ memory, worker }).open(options);
 const decision = newDecision();
 let admitted = 0;
 const ask = (i: number): void => {

@@ -10,6 +10,7 @@ export interface StoreFixture {
   readonly store: LimitStore;
   /** ms; starts at 1000. */
   now: number;
+  readonly evictions: { value: number };
   share(share: Share): void;
   /** Another worker of the same data plane. */
   worker(index: number): LimitStore;
@@ -28,10 +29,12 @@ export function storeFixture({ sets = 64, workers = 2, epochMs = 0 } = {}): Stor
   const fixture = {
     memory,
     now: 1_000,
+    evictions: { value: 0 },
     share(share: Share) {
       new Int32Array(memory.share)[0] = packShare(share);
     },
-    worker: (index: number) => createMemoryStore(memory, index, () => fixture.now),
+    worker: (index: number) =>
+      createMemoryStore({ memory, worker: index, now: () => fixture.now, evictions: fixture.evictions }),
   };
   fixture.share({ place: 0, of: 1 });
   return Object.assign(fixture, { store: fixture.worker(0) });

@@ -4,5 +4,8 @@ import { createMemoryStore } from './memory-store.ts';
 import type { LimitStores } from './stores.ts';
 
 export function limitStoresFixture(): LimitStores {
-  return { memory: createMemoryStore(createLimitMemory({ keys: 1024, workers: 1 }), 0), redis: null };
+  return {
+    memory: createMemoryStore({ memory: createLimitMemory({ keys: 1024, workers: 1 }), worker: 0 }),
+    redis: null,
+  };
 }

@@ -15,6 +15,7 @@
  * So a flood of keys makes limits stricter, never laxer: new keys of the flooded sets, in the same decade of windows, may be refused
  * until W has passed, at most the longest window among them.
  */
+import type { Counter } from '../telemetry/stage-counters.ts';
 import {
   CLASS_MASK,
   CONCURRENCY_CLASS,
@@ -43,6 +44,8 @@ export const SUPERVISOR = 65_535;
 export class LimitTable {
   /** By the slot that `enter` gives: when it is fresh; at + FIRST and + SECOND what the algorithm keeps. */
   readonly numbers: Float64Array;
+  /** Keys that were given up while they still owed: the table is small for its keys. */
+  readonly #evictions: Counter;
   /** Locks that were taken from an owner that held them too long. */
   stolen = 0;
   readonly #words: Int32Array;
@@ -52,7 +55,8 @@ export class LimitTable {
   #set = 0;
 
   /** `worker` from 0, or SUPERVISOR. */
-  constructor(memory: SharedArrayBuffer, worker: number) {
+  constructor(memory: SharedArrayBuffer, worker: number, evictions: Counter = { value: 0 }) {
+    this.#evictions = evictions;
     this.numbers = new Float64Array(memory);
     this.#words = new Int32Array(memory);
     this.#counts = new Uint16Array(memory);
@@ -111,6 +115,7 @@ export class LimitTable {
     const high = this.#set * SET_WORDS + HIGH_WORDS + (victim - first);
     const low = high - (HIGH_WORDS - LOW_WORDS);
     if (least > nowMs) {
+      this.#evictions.value++;
       const mark = this.#set * SET_NUMBERS + WATERMARK_NUMBERS + ((words[high] as number) & CLASS_MASK);
       if (least > (numbers[mark] as number)) numbers[mark] = least;
     }

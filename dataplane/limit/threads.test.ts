@@ -73,7 +73,7 @@ test('threads that die in the middle of it leave nothing locked, and nothing in 
   const memory = createLimitMemory({ keys: 64, workers: 3 });
   const table = new LimitTable(memory.table, SUPERVISOR);
   const options = limiterOptions({ algorithm: 'concurrency', limit: 1_000_000 });
-  const limiter = createMemoryStore(memory, 2).open(options);
+  const limiter = createMemoryStore({ memory, worker: 2 }).open(options);
   const decision = newDecision();
   for (let round = 0; round < 3; round++) {
     const running = await hammer(memory, { options, keys: 8, endless: true }, 2);

@@ -26,7 +26,11 @@ export function createServices(setup: WorkerSetup, counters: StageCounters): Wor
   const redis = setup.redisUrl === null ? null : new Redis({ url: setup.redisUrl, counter });
   const now = () => performance.now();
   const limits = {
-    memory: createMemoryStore(setup.limits, setup.index),
+    memory: createMemoryStore({
+      memory: setup.limits,
+      worker: setup.index,
+      evictions: counter('limit_evictions', {}),
+    }),
     redis: redis === null ? null : new RedisLimitStore({ redis, timeoutMs: setup.redisTimeoutMs, now }),
   };
   return {
