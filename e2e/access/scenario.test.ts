@@ -5,7 +5,7 @@
 import { beforeAll, expect, test } from 'vitest';
 import type { Cluster } from '../cluster/cluster.ts';
 import { until } from '../cluster/process.ts';
-import { condition, curl, installedCluster, podsOf, serveEcho } from '../harness/installation.ts';
+import { condition, curl, installedCluster, podsOf, serveEcho, tidegateExplain } from '../harness/installation.ts';
 
 const namespace = 'access';
 const HOST = 'access.example.com';
@@ -75,6 +75,42 @@ test('a missing Secret closes the Route, with its name in the status; it opens w
   await cluster.apply(secret('nowhere', { acme: KEY }));
   await condition(cluster, namespace, 'policy.tidegate.dev/partners');
   await until('the route is open again', async () => (await ask('/', ...withKey(KEY))).status === 200, 10_000);
+});
+
+test('tidegate explain asks a data plane through the API server, and says what curl then gets', async () => {
+  const request = `http://${HOST}/`;
+  const good = await tidegateExplain(cluster, 'GET', request, '-H', `x-api-key: ${KEY}`);
+  expect(good.text).toMatch(new RegExp(`^route {6}${namespace}/echo rule `));
+  expect(good.text).toMatch(new RegExp(` authentication +${namespace}/partners +key: consumer acme\n`));
+  expect(good.text).toMatch(new RegExp(`\nbackend {4}${namespace}/echo → .* over 1 endpoint`));
+  expect(good.code).toBe(0);
+  const anonymous = await tidegateExplain(cluster, 'GET', request);
+  expect([anonymous.code, anonymous.text]).toEqual([2, expect.stringContaining('401 credentials-missing')]);
+  const nobody = await tidegateExplain(cluster, 'GET', request, '--pod', 'nobody');
+  expect([nobody.code, nobody.text]).toEqual([
+    1,
+    expect.stringMatching(/no data plane nobody of release .*: there are /),
+  ]);
+});
+
+test('a Policy of the Backend wins for what goes there, and lets the Route’s hold again when it goes', async () => {
+  const own = {
+    ...policy('open-backend', {}),
+    spec: { targetRefs: [{ kind: 'Backend', name: 'echo' }], ...keys('guests') },
+  };
+  await cluster.apply([secret('guests', { guest: 'guest-key-0123456789' }), own]);
+  await condition(cluster, namespace, 'policy.tidegate.dev/open-backend');
+  await until(
+    'the Backend’s keys hold',
+    async () => (await ask('/', ...withKey('guest-key-0123456789'))).status === 200,
+    10_000,
+  );
+  expect((await ask('/', ...withKey(KEY))).status).toBe(401);
+  await cluster.kubectl(['delete', 'policies', '-n', namespace, 'open-backend']);
+  await until('the Route’s keys hold', async () => (await ask('/', ...withKey(KEY))).status === 200, 10_000);
+  await cluster.apply({ ...own, spec: { ...own.spec, targetRefs: [{ kind: 'Backend', name: 'nowhere' }] } });
+  const lost = await condition(cluster, namespace, 'policy.tidegate.dev/open-backend', 'Accepted', 'False');
+  expect(lost).toMatchObject({ reason: 'TargetNotFound', message: expect.stringContaining('nowhere does not exist') });
 });
 
 test('one limit over all data planes: together they admit it, each its share, and clients are told', async () => {

@@ -159,6 +159,16 @@ export async function condition(
   return found as NonNullable<typeof found>;
 }
 
+/** `tidegate explain … --kube` as an operator runs it, through the API server's pod proxy. */
+export async function tidegateExplain(cluster: Cluster, ...args: string[]): Promise<{ text: string; code: number }> {
+  const cli = path.join(ROOT, 'controller/dist/cli/main.js');
+  const { stdout, stderr, code } = await cluster.exec(
+    [process.execPath, cli, 'explain', ...args, '--kube', '-n', NAMESPACE],
+    { allowFailure: true },
+  );
+  return { text: stdout + stderr, code };
+}
+
 /** `tidegate status -o json` through the API server's service proxy, as an operator runs it. */
 export async function tidegateStatus(cluster: Cluster, output: 'json' | 'text'): Promise<string> {
   const cli = path.join(ROOT, 'controller/dist/cli/main.js');
