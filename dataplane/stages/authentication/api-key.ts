@@ -41,7 +41,7 @@ export function create(config: MethodConfig<'apiKey'>, context: StageContext, fi
   };
   return {
     name: config.name,
-    challenge: '',
+    challenge: `${schemeOf(config)} realm="tidegate"`,
     writes: [],
     strip: config.keepCredential ? null : places.strip,
     ...(store !== null && { close: store.watch(context.trouble) }),
@@ -57,4 +57,10 @@ export function create(config: MethodConfig<'apiKey'>, context: StageContext, fi
       return found instanceof Promise ? found.then(findingOf) : findingOf(found);
     },
   };
+}
+
+/** A 401 must name a scheme (RFC 9110 section 15.5.2), and none is registered for keys: that of the configuration, else a word that says what is needed. */
+function schemeOf({ from }: MethodConfig<'apiKey'>): string {
+  for (const place of from) if (place.in === 'header' && place.scheme !== '') return place.scheme;
+  return 'ApiKey';
 }

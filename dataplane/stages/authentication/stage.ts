@@ -109,7 +109,11 @@ export function compose(
 
   function settle(exchange: Exchange, findings: readonly (Finding | undefined)[]): Answer | undefined {
     const answering = findings.find((finding) => finding?.kind === 'answer');
-    if (answering?.kind === 'answer') return answering.answer;
+    if (answering?.kind === 'answer') {
+      // The authorization code of a login stands there: not for the log.
+      exchange.query = undefined;
+      return answering.answer;
+    }
     if (findings[0]?.kind === 'vouched') return accept(exchange, ONLY, findings);
     return refuse(exchange, findings);
   }
@@ -135,6 +139,8 @@ export function compose(
   }
 
   function refuse(exchange: Exchange, findings: readonly (Finding | undefined)[]): Answer | undefined {
+    // Also of a refused request, whose query and headers may end in a log.
+    clear(exchange);
     let worst: Finding | undefined;
     let login: Answer | undefined;
     for (const finding of findings) {
@@ -156,7 +162,6 @@ export function compose(
     const partly = findings.some((finding) => finding?.kind === 'vouched');
     if (config.optional && !partly) {
       anonymous.value++;
-      clear(exchange);
       exchange.challenges = plainChallenges;
       return undefined;
     }
