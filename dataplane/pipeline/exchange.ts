@@ -121,6 +121,8 @@ export class Exchange {
   /** The code a policy in dry run would have refused it with; the first one counts. */
   wouldRefuse = '';
 
+  /** What the rate-limit stage took for it; a field of its own, as `locals` would be a map for nearly every request. */
+  limits: object | null = null;
   /** Per-stage state, made only by stages that need it. */
   locals: Map<string, unknown> | null = null;
   /** The final head was handed to the transport: too late for another answer. */

@@ -17,19 +17,20 @@ import { createLimit, type Limit, type Tier } from './tier.ts';
 
 type Outcome = Answer | undefined | Promise<Answer | undefined>;
 
-/** Key in `exchange.locals`. */
-const LOCAL = 'rateLimit';
-
 /** What was taken for one exchange. */
 class Taken {
   /** Values of the response fields so far. */
   policies = '';
   fields = '';
-  /** One entry for each limit that admitted; only where somebody will ask. */
-  readonly limits: Limit[] = [];
-  readonly limiters: Limiter[] = [];
-  readonly keys: string[] = [];
-  readonly costs: number[] = [];
+  /** One for each limit that admitted; only where somebody will ask. */
+  entries: Entry[] | null = null;
+}
+
+interface Entry {
+  readonly limit: Limit;
+  readonly limiter: Limiter;
+  readonly key: string;
+  readonly cost: number;
 }
 
 export function createRateLimit(config: RateLimitSection, context: StageContext): Stage {
@@ -51,8 +52,7 @@ export function createRateLimit(config: RateLimitSection, context: StageContext)
 
   function onRequest(exchange: Exchange): Outcome {
     const taken = new Taken();
-    exchange.locals ??= new Map();
-    exchange.locals.set(LOCAL, taken);
+    exchange.limits = taken;
     return ask(exchange, taken, 0);
   }
 
@@ -136,10 +136,8 @@ export function createRateLimit(config: RateLimitSection, context: StageContext)
     if (decision.admitted) {
       limit.allowed.value++;
       if (kept) {
-        taken.limits.push(limit);
-        taken.limiters.push(limiter);
-        taken.keys.push(key);
-        taken.costs.push(cost);
+        taken.entries ??= [];
+        taken.entries.push({ limit, limiter, key, cost });
       }
       return undefined;
     }
@@ -166,34 +164,31 @@ export function createRateLimit(config: RateLimitSection, context: StageContext)
   }
 
   function undo(taken: Taken): void {
-    const { limiters, keys, costs } = taken;
-    for (let i = 0; i < limiters.length; i++) (limiters[i] as Limiter).giveBack(keys[i] as string, costs[i] as number);
-    limiters.length = 0;
+    if (taken.entries === null) return;
+    for (const { limiter, key, cost } of taken.entries) limiter.giveBack(key, cost);
+    taken.entries = null;
   }
 
   function onResponse(exchange: Exchange): void {
-    const taken = exchange.locals?.get(LOCAL) as Taken | undefined;
-    if (taken === undefined) return;
-    if (charged) charge(exchange, taken);
+    const taken = exchange.limits as Taken | null;
+    if (taken === null) return;
+    if (charged && taken.entries !== null) charge(exchange, taken.entries);
     if (taken.fields === '') return;
     exchange.responseHeaders?.add('ratelimit-policy', taken.policies);
     exchange.responseHeaders?.add('ratelimit', taken.fields);
   }
 
-  function charge(exchange: Exchange, { limits, limiters, keys }: Taken): void {
-    for (let i = 0; i < limiters.length; i++) {
-      const cost = limits[i]?.responseCost?.(exchange) ?? 0;
-      if (cost > 0) (limiters[i] as Limiter).charge(keys[i] as string, cost);
+  function charge(exchange: Exchange, entries: readonly Entry[]): void {
+    for (const { limit, limiter, key } of entries) {
+      const cost = limit.responseCost === null ? 0 : limit.responseCost(exchange);
+      if (cost > 0) limiter.charge(key, cost);
     }
   }
 
   function onFinish(exchange: Exchange): void {
-    const taken = exchange.locals?.get(LOCAL) as Taken | undefined;
-    if (taken === undefined) return;
-    const { limits, limiters, keys, costs } = taken;
-    for (let i = 0; i < limiters.length; i++) {
-      if (limits[i]?.held) (limiters[i] as Limiter).giveBack(keys[i] as string, costs[i] as number);
-    }
+    const entries = (exchange.limits as Taken | null)?.entries;
+    if (entries === null || entries === undefined) return;
+    for (const { limit, limiter, key, cost } of entries) if (limit.held) limiter.giveBack(key, cost);
   }
 
   async function explain(exchange: Exchange): Promise<Explained> {
