@@ -10,9 +10,8 @@
  * which DNS and files need too. What waits is bounded in number and time, so that guessing stalls nobody who was here before.
  */
 import { hash as digest, randomBytes } from 'node:crypto';
-import { BcryptThread } from './bcrypt-thread.ts';
+import type { BcryptThread } from './bcrypt-thread.ts';
 import { Remembered } from './remembered.ts';
-import { verifyPassword } from './verify.ts';
 
 /** The user a credential names, and the hash it matches. */
 export interface Pair {
@@ -109,8 +108,10 @@ export class PasswordChecker {
     if (this.#active < this.#limits.concurrency) this.#active++;
     else if (!(await this.#turn())) return 'busy';
     try {
+      // Loaded with the first password: argon2 came to Node 24 late (24.7), and nothing else here needs it.
+      const { verifyPassword, startBcrypt } = await import('./verify.ts');
       const right = await verifyPassword(password, pair.hash, () => {
-        this.#bcrypt ??= new BcryptThread();
+        this.#bcrypt ??= startBcrypt();
         return this.#bcrypt;
       });
       if (right) this.#right.set(tag, { pair, untilMs: this.#now() + this.#limits.rememberMs });

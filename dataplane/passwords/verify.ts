@@ -1,7 +1,7 @@
 /** One verification of a password against its hash: slow on purpose, and never on the event loop. */
 import { argon2, scrypt, timingSafeEqual } from 'node:crypto';
 import { type PasswordHash, readPasswordHash } from '../snapshot/password-hash.ts';
-import type { BcryptThread } from './bcrypt-thread.ts';
+import { BcryptThread } from './bcrypt-thread.ts';
 
 /** Rejects where the hash can't be computed: none that readPasswordHash takes is of that kind. */
 export async function verifyPassword(password: string, text: string, bcrypt: () => BcryptThread): Promise<boolean> {
@@ -10,6 +10,8 @@ export async function verifyPassword(password: string, text: string, bcrypt: () 
   if (hash.algorithm === 'bcrypt') return bcrypt().verify(password, hash.text);
   return timingSafeEqual(await digestOf(password, hash), hash.digest);
 }
+
+export const startBcrypt = (): BcryptThread => new BcryptThread();
 
 type Derived = Exclude<PasswordHash, { algorithm: 'bcrypt' }>;
 

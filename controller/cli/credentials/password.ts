@@ -2,14 +2,11 @@
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import {
-  HASH_ALGORITHMS,
-  type HashAlgorithm,
-  hashPassword,
-  passwordProblem,
-} from '@tidegate/dataplane/store/credentials/hash-password';
+import type { HashAlgorithm } from '@tidegate/dataplane/store/credentials/hash-password';
 import { Command, Option } from 'commander';
 import { UsageError, withMigratedStore } from './session.ts';
+
+const ALGORITHMS: readonly HashAlgorithm[] = ['argon2id', 'scrypt'];
 
 interface SetOptions {
   readonly algorithm: HashAlgorithm;
@@ -22,7 +19,7 @@ export function passwordCommand(): Command {
   password
     .command('set <consumer>')
     .description('set the password of a consumer, read from stdin: never from the command line, where others see it')
-    .addOption(new Option('--algorithm <name>', 'how it is hashed').choices(HASH_ALGORITHMS).default('argon2id'))
+    .addOption(new Option('--algorithm <name>', 'how it is hashed').choices(ALGORITHMS).default('argon2id'))
     .option('--hashed', 'stdin holds a hash already: $argon2id$…, $scrypt$… or bcrypt ($2y$…)')
     .action((consumer: string, { algorithm, hashed }: SetOptions, command: Command) =>
       withMigratedStore(command, async ({ store, print }) => {
@@ -45,6 +42,8 @@ export function passwordCommand(): Command {
 }
 
 async function hash(password: string, algorithm: HashAlgorithm): Promise<string> {
+  // Node 24 has argon2 since 24.7: the other commands do without.
+  const { hashPassword, passwordProblem } = await import('@tidegate/dataplane/store/credentials/hash-password');
   const problem = passwordProblem(password);
   if (problem !== undefined) throw new UsageError(problem);
   return hashPassword(password, algorithm);

@@ -2,7 +2,6 @@
 import { argon2, randomBytes, scrypt } from 'node:crypto';
 
 export type HashAlgorithm = 'argon2id' | 'scrypt';
-export const HASH_ALGORITHMS: readonly HashAlgorithm[] = ['argon2id', 'scrypt'];
 
 const ARGON2 = { memory: 19_456, passes: 2, parallelism: 1 };
 const SCRYPT = { ln: 15, r: 8, p: 3 };
