@@ -1,7 +1,10 @@
 /** What reaches the model was not validated by anyone: it may refuse, and must never throw. */
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { resource } from '@tidegate/dataplane/snapshot/resources';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
 import type { StoreObject } from '../store/objects.ts';
 import { Store } from '../store/store.ts';
 import { Compiler } from './compiler.ts';
@@ -73,53 +76,59 @@ function spoilt(good: unknown): fc.Arbitrary<unknown> {
   });
 }
 
-const GOOD = {
-  Route: {
-    hosts: ['a.example.com'],
-    rules: [
-      {
-        name: 'a',
-        matches: [
-          { path: { prefix: '/a' }, methods: ['GET'], headers: [{ name: 'x', exact: '1' }], sources: ['10.0.0.0/8'] },
-        ],
-        backends: [{ name: 'b', weight: 1 }],
-        rewrite: { path: { prefix: '/b' } },
-        headers: { request: { set: [{ name: 'x', value: '1' }], remove: ['y'] } },
-        timeouts: { request: '5s' },
-      },
-      { name: 'b', redirect: { scheme: 'https' } },
-    ],
-  },
-  Backend: { service: { name: 's', port: 80 }, balancing: { algorithm: 'roundRobin' }, timeouts: { connect: '1s' } },
-  Policy: {
-    targetRefs: [
-      { kind: 'Route', name: 'a', sectionName: 'a' },
-      { kind: 'Gateway', name: 'tidegate' },
-      { kind: 'Backend', name: 'b' },
-    ],
-    cors: { allowOrigins: ['*'] },
-    authentication: {
-      methods: [
-        {
-          name: 'key',
-          apiKey: { from: [{ header: 'x-key', scheme: 'Key' }, { query: 'k' }], secretRefs: [{ name: 's' }] },
-        },
-        { name: 'label', apiKey: { secretSelector: { matchLabels: { role: 'keys' } }, keepCredential: true } },
-      ],
-      anyOf: [{ allOf: ['key'] }, { allOf: ['label'] }],
-      optional: true,
-      consumerHeader: 'x-consumer',
-    },
-    transform: { request: { add: [{ name: 'x', value: '1' }] } },
-    timeout: { backend: '5s' },
-  },
-};
+const spoiltOneOf = (good: readonly unknown[]) => fc.constantFrom(...good).chain(spoilt);
 
-const KEY = Buffer.from('acme-key-0123456789').toString('base64');
+const TARGETS = [
+  { kind: 'Route', name: 'a', sectionName: 'a' },
+  { kind: 'Gateway', name: 'tidegate' },
+  { kind: 'Backend', name: 'b' },
+];
+const ROUTE = {
+  hosts: ['a.example.com'],
+  rules: [
+    {
+      name: 'a',
+      matches: [
+        { path: { prefix: '/a' }, methods: ['GET'], headers: [{ name: 'x', exact: '1' }], sources: ['10.0.0.0/8'] },
+      ],
+      backends: [{ name: 'b', weight: 1 }],
+      rewrite: { path: { prefix: '/b' } },
+      headers: { request: { set: [{ name: 'x', value: '1' }], remove: ['y'] } },
+      timeouts: { request: '5s' },
+    },
+    { name: 'b', redirect: { scheme: 'https' } },
+  ],
+};
+const BACKEND = {
+  service: { name: 's', port: 80 },
+  balancing: { algorithm: 'roundRobin' },
+  timeouts: { connect: '1s' },
+};
+const folder = path.join(import.meta.dirname, 'testdata');
+/** All that the golden inputs hold, so that whoever adds a section has it spoilt here too. */
+const golden = readdirSync(folder)
+  .filter((file) => file.endsWith('.in.yaml'))
+  .flatMap((file) => parseAllDocuments(readFileSync(path.join(folder, file), 'utf8')).map((one) => one.toJS()));
+const specsOf = (kind: string): unknown[] => golden.flatMap((one) => (one.kind === kind ? [one.spec] : []));
+const GOOD = {
+  Route: [ROUTE, ...specsOf('Route')],
+  Backend: [BACKEND, ...specsOf('Backend')],
+  // A rule of their own, so that they take effect.
+  Policy: specsOf('Policy').map((spec) => ({ ...(spec as object), targetRefs: TARGETS })),
+};
+const SECRETS = golden
+  .filter(({ kind }) => kind === 'Secret')
+  .map((one): StoreObject => ({ ...one, metadata: { ...one.metadata, namespace: 'n' } }));
 
 test('property: any spec compiles to problems or to what the contract takes, and others are not harmed', () => {
+  expect(GOOD.Policy.length).toBeGreaterThan(20);
   const kind = fc.constantFrom('Route' as const, 'Backend' as const, 'Policy' as const);
-  const one = kind.chain((name) => fc.tuple(fc.constant(name), fc.oneof(spoilt(GOOD[name]), json)));
+  const one = kind.chain((name) =>
+    fc.tuple(
+      fc.constant(name),
+      fc.oneof({ weight: 5, arbitrary: spoiltOneOf(GOOD[name]) }, { weight: 1, arbitrary: json }),
+    ),
+  );
   fc.assert(
     fc.property(fc.array(one, { minLength: 1, maxLength: 4 }), (specs) => {
       const store = new Store();
@@ -129,8 +138,7 @@ test('property: any spec compiles to problems or to what the contract takes, and
         hosts: ['good.example.com'],
         rules: [{ name: 'a', respond: { status: 200 } }],
       });
-      const secret: StoreObject = { kind: 'Secret', metadata: { namespace: 'n', name: 's' }, data: { acme: KEY } };
-      compiler.apply(store.apply([...objects, good, secret].map((each) => ({ type: 'upsert', object: each }))));
+      compiler.apply(store.apply([...objects, good, ...SECRETS].map((each) => ({ type: 'upsert', object: each }))));
       for (const { resource: emitted } of compiler.resources.values())
         expect(resource.safeParse(emitted).error).toBeUndefined();
       expect(compiler.resources.get('rule/n/good/a')?.resource).toMatchObject({
