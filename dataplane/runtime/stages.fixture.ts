@@ -2,6 +2,7 @@
 import { limitStoresFixture } from '../limit/stores.fixture.ts';
 import { Outbound } from '../outbound/outbound.ts';
 import { PasswordChecker } from '../passwords/checker.ts';
+import { sessionsFixture } from '../store/sessions/sessions.fixture.ts';
 import { NONCES_BYTES, SharedNonces } from '../store/shared-nonces.ts';
 import type { StageSurroundings } from './deps.ts';
 
@@ -14,6 +15,7 @@ export const QUIET_STAGES: StageSurroundings = {
     nonces: new SharedNonces(new SharedArrayBuffer(NONCES_BYTES)),
     passwords: new PasswordChecker(),
     redis: null,
+    sessions: sessionsFixture(),
   },
   counter: () => ({ value: 0 }),
   onTroubles: () => {},

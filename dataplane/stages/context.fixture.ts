@@ -3,6 +3,7 @@ import { limitStoresFixture } from '../limit/stores.fixture.ts';
 import { Outbound } from '../outbound/outbound.ts';
 import { PasswordChecker } from '../passwords/checker.ts';
 import type { CredentialsResource } from '../snapshot/credentials.ts';
+import { sessionsFixture } from '../store/sessions/sessions.fixture.ts';
 import { NONCES_BYTES, SharedNonces } from '../store/shared-nonces.ts';
 import { StageCounters } from '../telemetry/stage-counters.ts';
 import type { StageContext } from './context.ts';
@@ -41,6 +42,7 @@ export function contextFixture({ secrets = {}, consumers = [], ...more }: Contex
       nonces: new SharedNonces(new SharedArrayBuffer(NONCES_BYTES)),
       passwords: new PasswordChecker(),
       redis: null,
+      sessions: sessionsFixture(),
     },
     counters,
     said,

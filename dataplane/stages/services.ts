@@ -7,6 +7,7 @@ import type { Outbound } from '../outbound/outbound.ts';
 import type { PasswordChecker } from '../passwords/checker.ts';
 import type { Credentials } from '../store/credentials/credentials.ts';
 import type { Redis } from '../store/redis/redis.ts';
+import type { SessionStore } from '../store/sessions/session-store.ts';
 import type { SharedNonces } from '../store/shared-nonces.ts';
 
 export interface Services {
@@ -21,4 +22,6 @@ export interface Services {
   readonly nonces: SharedNonces;
   /** Null: none is configured (TIDEGATE_REDIS_URL). */
   readonly redis: Redis | null;
+  /** Of people who have logged in. Memory is this data plane's, shared by its workers; Redis is all data planes'. */
+  readonly sessions: { readonly memory: SessionStore; readonly redis: SessionStore | null };
 }

@@ -23,12 +23,13 @@ import {
   type WorkerVerdict,
 } from '../worker/messages.ts';
 import type { WriteLines } from './output.ts';
+import { SharedSessions } from './shared-sessions.ts';
 import { Turns } from './turns.ts';
 import { type Utilisation, WorkerThread } from './worker-thread.ts';
 
 export interface PoolOptions {
   readonly size: number;
-  readonly setup: Omit<WorkerSetup, 'index' | 'meter' | 'nonces'>;
+  readonly setup: Omit<WorkerSetup, 'index' | 'meter' | 'nonces' | 'sessions'>;
   readonly ports: Bound;
   readonly log: Log;
   readonly onLines: WriteLines;
@@ -104,6 +105,7 @@ export class WorkerPool {
   readonly #slots: Slot[] = [];
   readonly #turns = new Turns();
   readonly #watch: NodeJS.Timeout;
+  readonly #sessions = new SharedSessions();
   readonly #nonces = new SharedArrayBuffer(NONCES_BYTES);
   /** What workers counted that are no more. */
   #past: SeriesImage = { routes: new Map(), codes: new Map() };
@@ -281,7 +283,7 @@ export class WorkerPool {
   #spawn(slot: Slot): void {
     const { setup, log, onLines } = this.#options;
     slot.thread = new WorkerThread({
-      setup: { ...setup, index: slot.index, meter: slot.meter, nonces: this.#nonces },
+      setup: { ...setup, index: slot.index, meter: slot.meter, nonces: this.#nonces, sessions: this.#sessions.line() },
       log,
       onLines,
       onTroubles: (troubles) => {

@@ -50,7 +50,11 @@ export class WorkerThread {
 
   constructor({ setup, log, onLines, onTroubles, onExit }: WorkerThreadOptions) {
     // Without stdout and stderr of its own nothing is piped through this thread.
-    this.#worker = new Worker(ENTRY, { workerData: setup, name: `worker-${setup.index}` });
+    this.#worker = new Worker(ENTRY, {
+      workerData: setup,
+      name: `worker-${setup.index}`,
+      transferList: [setup.sessions],
+    });
     this.#worker.on('message', (message: FromWorker) => {
       switch (message.type) {
         case 'lines':

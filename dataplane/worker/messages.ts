@@ -1,4 +1,5 @@
 /** What supervisor and worker say to each other. */
+import type { MessagePort } from 'node:worker_threads';
 import type { LimitMemory } from '../limit/memory.ts';
 import type { LogFields, LogLevel } from '../log.ts';
 import type { Rejection, ResourceBytes } from '../snapshot/decode.ts';
@@ -21,6 +22,8 @@ export interface WorkerSetup {
   readonly redisTimeoutMs: number;
   /** Of all workers. */
   readonly limits: LimitMemory;
+  /** Where the sessions in memory are asked for (supervisor/shared-sessions.ts). */
+  readonly sessions: MessagePort;
   /** METER_BYTES, kept over the deaths of workers. */
   readonly meter: SharedArrayBuffer;
   /** NONCES_BYTES, one for all workers. */

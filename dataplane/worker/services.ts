@@ -6,6 +6,8 @@ import type { Services } from '../stages/services.ts';
 import { openCredentials } from '../store/credentials/open-credentials.ts';
 import { RedisLimitStore } from '../store/limits/store.ts';
 import { Redis } from '../store/redis/redis.ts';
+import { AskedSessions } from '../store/sessions/asked-sessions.ts';
+import { RedisSessions } from '../store/sessions/redis-sessions.ts';
 import { SharedNonces } from '../store/shared-nonces.ts';
 import type { StageCounters } from '../telemetry/stage-counters.ts';
 import type { WorkerSetup } from './messages.ts';
@@ -33,8 +35,12 @@ export function createServices(setup: WorkerSetup, counters: StageCounters): Wor
     }),
     redis: redis === null ? null : new RedisLimitStore({ redis, timeoutMs: setup.redisTimeoutMs, now }),
   };
+  const sessions = {
+    memory: AskedSessions.over(setup.sessions),
+    redis: redis === null ? null : new RedisSessions(redis, setup.redisTimeoutMs),
+  };
   return {
-    services: { credentials, http, limits, nonces: new SharedNonces(setup.nonces), passwords, redis },
+    services: { credentials, http, limits, nonces: new SharedNonces(setup.nonces), passwords, redis, sessions },
     async ready() {
       await redis?.attempted();
     },

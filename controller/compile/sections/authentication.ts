@@ -7,6 +7,7 @@ import { compileBasic } from './authentication/basic.ts';
 import { compileForward } from './authentication/forward.ts';
 import { compileIntrospection } from './authentication/introspection.ts';
 import { compileJwt } from './authentication/jwt.ts';
+import { compileOidc } from './authentication/oidc.ts';
 import { compileSignature } from './authentication/signature.ts';
 import type { Compiled } from './compile.ts';
 import type { SectionContext } from './context.ts';
@@ -25,6 +26,7 @@ const METHODS: { readonly [K in MethodName]: CompileMethod<K> } = {
   jwt: compileJwt,
   introspection: compileIntrospection,
   forward: compileForward,
+  oidc: compileOidc,
   signature: compileSignature,
 };
 

@@ -11,6 +11,7 @@ import { basicMethod } from './authentication/basic.ts';
 import { forwardMethod } from './authentication/forward.ts';
 import { introspectionMethod } from './authentication/introspection.ts';
 import { jwtMethod } from './authentication/jwt.ts';
+import { oidcMethod } from './authentication/oidc.ts';
 import { signatureMethod } from './authentication/signature.ts';
 
 export const authenticationMethod = z.discriminatedUnion('kind', [
@@ -19,6 +20,7 @@ export const authenticationMethod = z.discriminatedUnion('kind', [
   jwtMethod,
   introspectionMethod,
   forwardMethod,
+  oidcMethod,
   signatureMethod,
 ]);
 export type AuthenticationMethod = z.infer<typeof authenticationMethod>;

@@ -13,6 +13,8 @@ export interface ProviderSettings {
   readonly logoutUris?: readonly string[];
   /** s */
   readonly accessTokenTtl?: number;
+  /** Of everybody. */
+  readonly groups?: readonly string[];
   /** How the client must show its secret. */
   readonly authentication?: 'basic' | 'post';
 }
@@ -128,7 +130,12 @@ export class IdentityProvider {
   }
 
   #configuration(): Configuration {
-    const { redirectUris = ['https://unused.test/'], logoutUris = [], accessTokenTtl = 3600 } = this.#settings;
+    const {
+      redirectUris = ['https://unused.test/'],
+      logoutUris = [],
+      accessTokenTtl = 3600,
+      groups = ['staff', 'gold'],
+    } = this.#settings;
     return {
       jwks: { keys: this.#keys as never },
       clients: [
@@ -156,7 +163,7 @@ export class IdentityProvider {
       interactions: { url: (_context, interaction) => `/interaction/${interaction.uid}` },
       findAccount: (_context, sub) => ({
         accountId: sub,
-        claims: () => ({ sub, name: `${sub} of the test`, groups: ['staff', 'gold'] }),
+        claims: () => ({ sub, name: `${sub} of the test`, groups }),
       }),
       // Consent is given before anybody asks.
       loadExistingGrant: async (context) => {

@@ -27,6 +27,7 @@ const LOADERS: { readonly [K in MethodKind]: () => Promise<MethodModule<K>> } = 
   basic: () => import('./basic.ts'),
   jwt: () => import('./jwt.ts'),
   introspection: () => import('./introspection.ts'),
+  oidc: () => import('./oidc.ts'),
 };
 
 const loaded: { [K in MethodKind]?: MethodModule<K> } = {};

@@ -7,6 +7,7 @@ import { basic } from './authentication/basic.ts';
 import { forward } from './authentication/forward.ts';
 import { introspection } from './authentication/introspection.ts';
 import { jwt } from './authentication/jwt.ts';
+import { oidc } from './authentication/oidc.ts';
 import { signature } from './authentication/signature.ts';
 
 /** To add a method: its file in authentication/, a line here, and its file in compile/sections/authentication/. */
@@ -16,6 +17,7 @@ const methodKinds = {
   jwt: jwt.optional(),
   introspection: introspection.optional(),
   forward: forward.optional(),
+  oidc: oidc.optional(),
   signature: signature.optional(),
 };
 export type MethodName = keyof typeof methodKinds;

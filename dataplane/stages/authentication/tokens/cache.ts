@@ -65,6 +65,11 @@ export class TokenCache<V> {
     }
   }
 
+  delete(token: string): void {
+    const tail = token.slice(-TAIL);
+    if (this.#entries.get(tail)?.token === token) this.#delete(tail);
+  }
+
   /** Drops what does not hold any more. */
   keep(holds: (value: V) => boolean): void {
     for (const [tail, { value }] of this.#entries) if (!holds(value)) this.#delete(tail);

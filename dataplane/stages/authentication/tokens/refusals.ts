@@ -30,6 +30,20 @@ export const REFUSED = {
   inactive: invalid('token-inactive', 'The token is not active, or is not known to its issuer.'),
 } satisfies Record<string, Refused>;
 
+/** Of people with a browser: no bearer token, so no challenge of its scheme. */
+export const LOGIN_REFUSED: Refused = {
+  kind: 'refused',
+  status: 403,
+  code: 'login-refused',
+  detail: 'The identity provider did not confirm this login.',
+};
+export const SESSION_OVER: Refused = {
+  kind: 'refused',
+  status: 401,
+  code: 'session-expired',
+  detail: 'The session is over: log in again.',
+};
+
 export const UNAVAILABLE = {
   keys: { kind: 'unavailable', code: 'jwks-unavailable', detail: 'Tokens can not be checked at the moment.' },
   busy: { kind: 'unavailable', code: 'token-busy', detail: 'Too many new tokens wait to be checked.' },
@@ -39,4 +53,10 @@ export const UNAVAILABLE = {
     code: 'introspection-unavailable',
     detail: 'Tokens can not be checked at the moment.',
   },
+  login: {
+    kind: 'unavailable',
+    code: 'login-unavailable',
+    detail: 'The identity provider can not be reached at the moment.',
+  },
+  session: { kind: 'unavailable', code: 'session-unavailable', detail: 'Sessions can not be read at the moment.' },
 } satisfies Record<string, Unavailable>;
