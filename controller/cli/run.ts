@@ -22,7 +22,9 @@ interface RunOptions {
   readonly gateway: string;
 }
 
-const READY_TIMEOUT_MS = 15_000;
+const READY_TIMEOUT_MS = 60_000;
+/** Then it says that it is still waiting. */
+const PATIENCE_MS = 5_000;
 const STOP_GRACE_MS = 10_000;
 
 export function runCommand(): Command {
@@ -85,7 +87,7 @@ async function run(folder: string, options: RunOptions): Promise<number> {
     children.push(startChild('data plane', dataplane, dataplaneEnv(address, state, options), show('data plane')));
     const died = Promise.race(children.map(async (child) => ({ child, code: await child.exited })));
     const ready = await Promise.race([
-      untilReady(`http://127.0.0.1:${options.adminPort}/readyz`),
+      untilReady(`http://127.0.0.1:${options.adminPort}/readyz`, () => say('  still starting …')),
       died.then(() => false),
       stopping.then(() => null),
     ]);
@@ -168,9 +170,14 @@ function dataplaneEnv(address: string, state: string, options: RunOptions): Node
 }
 
 /** True once /readyz answers 200; false when it did not within READY_TIMEOUT_MS. */
-async function untilReady(url: string): Promise<boolean> {
-  const deadline = performance.now() + READY_TIMEOUT_MS;
-  while (performance.now() < deadline) {
+async function untilReady(url: string, onSlow: () => void): Promise<boolean> {
+  const startedAt = performance.now();
+  let slow = false;
+  while (performance.now() - startedAt < READY_TIMEOUT_MS) {
+    if (!slow && performance.now() - startedAt > PATIENCE_MS) {
+      slow = true;
+      onSlow();
+    }
     try {
       const answer = await fetch(url, { signal: AbortSignal.timeout(1000) });
       await answer.body?.cancel();

@@ -203,6 +203,9 @@ function requestSamples({ routes }: SeriesImage): Sample[] {
 /** What the counters of stages count, by their name. */
 const STAGE_HELP: Readonly<Record<string, string>> = {
   authentication: 'Requests by what authentication made of them.',
+  authorization: 'Requests by the rule that decided about them, or the default.',
+  authorization_errors: 'CEL expressions of authorization rules that failed on a request.',
+  credential_reads: 'Look-ups in the credential store, by outcome.',
   limit_evictions: 'Keys of rate limits that were given up while they still counted: more than TIDEGATE_LIMIT_KEYS.',
   rate_limit: 'Requests by what each rate limit made of them.',
   redis_commands: 'What was asked of Redis, by outcome.',
