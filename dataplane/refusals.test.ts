@@ -283,7 +283,7 @@ test('every refusal says why, to the client, the log and the metric; no credenti
     const seen = [...seenNowhere].filter((one) => text.includes(one) || text.includes(encodeURIComponent(one)));
     expect([place, seen]).toEqual([place, []]);
   }
-});
+}, 60_000);
 
 /** The last character but one changed: the last one may hold bits that do not count. */
 function forge(token: string): string {

@@ -66,7 +66,9 @@ for (const place of [null, 0, 2]) {
     measure(() => limiter.take('192.0.2.7', 1, decision), BATCH, BATCHES),
   );
 }
-const flooded = createMemoryStore({ memory: createLimitMemory({ keys: 65_536, workers: 1 }), worker: 0 }).open(options('tokenBucket'));
+const flooded = createMemoryStore({ memory: createLimitMemory({ keys: 65_536, workers: 1 }), worker: 0 }).open(
+  options('tokenBucket'),
+);
 let at = 0;
 report(
   'tokenBucket, a million keys in 65,536 slots',
