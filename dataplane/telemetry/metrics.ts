@@ -44,6 +44,8 @@ export interface MetricsInput {
     readonly workers: number;
     readonly workersListening: number;
     readonly workerRestarts: number;
+    /** Of global rate limits. */
+    readonly limitShare: { readonly of: number };
   };
   readonly logDropped: number;
   readonly version: string;
@@ -173,6 +175,11 @@ function describeMetrics(input: MetricsInput): Described[] {
     gauge('tidegate_workers', 'Workers configured.', state.workers),
     gauge('tidegate_workers_listening', 'Workers that serve.', state.workersListening),
     counter('tidegate_worker_restarts_total', 'Workers started again after they ended.', one(state.workerRestarts)),
+    gauge(
+      'tidegate_limit_sharers',
+      'Data planes among whom global rate limits are shared, as a controller last said.',
+      state.limitShare.of,
+    ),
     gauge('tidegate_worker_heap_used_bytes', 'JavaScript heaps of all workers.', gauges.workerHeapUsedBytes),
     gauge(
       'tidegate_event_loop_utilisation',
