@@ -59,6 +59,11 @@ export class ConstantLoad {
     while (this.#asked.some(({ name }) => this.of(phase, name).length < count)) await sleep(20);
   }
 
+  /** Resolves when what was sent before has its answer. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#waiting);
+  }
+
   of(phase: string, name: string): Sample[] {
     return this.samples.filter((sample) => sample.phase === phase && sample.name === name);
   }

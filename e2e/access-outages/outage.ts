@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import type { ProcessComponent } from '../components/component.ts';
 import { type Asked, ConstantLoad, type Sample } from './load.ts';
 import { printOutage } from './report.ts';
-import type { Scene } from './scene.ts';
+import { CONTROL_PATH, type Scene } from './scene.ts';
 
 export type Harm = 'stop' | 'kill' | 'slow';
 export const HARMS: readonly Harm[] = ['stop', 'kill', 'slow'];
@@ -13,8 +13,9 @@ export const HARMS: readonly Harm[] = ['stop', 'kill', 'slow'];
 const WELL_MS = 1_500;
 const HARMED_MS = 3_000;
 const REQUESTS = 20;
-/** Of a machine that does other things too: what a wait may be longer than its time-out. */
-export const SLACK_MS = 1_500;
+const SLACK_MS = 1_500;
+/** A Route without a Policy. */
+const CONTROL: Asked = { name: 'control', path: CONTROL_PATH };
 
 export interface Outage {
   readonly scene: Scene;
@@ -49,19 +50,20 @@ export async function runOutage({
   onRecovery,
 }: Outage): Promise<Phases> {
   await scene.untilWell();
-  const load = new ConstantLoad(scene.url, asked, 'well');
+  const load = new ConstantLoad(scene.url, [...asked, CONTROL], 'well');
   try {
     await sleep(WELL_MS);
     await load.until('well', REQUESTS);
+    // What was sent in one phase gets nothing of the next.
     load.phase('breaking');
+    await load.settled();
     await harming(component, harm);
     await scene.untilTrouble(policy, says);
     load.phase(harm);
     await sleep(HARMED_MS);
     await load.until(harm, REQUESTS);
     load.phase('recovering');
-    // What was sent before has its answer before there can be another one.
-    await sleep(timeoutMs);
+    await load.settled();
     if (harm === 'slow') component.resume();
     else await component.restart();
     await scene.untilWell();
@@ -76,6 +78,11 @@ export async function runOutage({
   // Every request has an answer, and nothing was started again: neither a worker nor the program.
   expect(load.samples.filter(({ status }) => status === 0)).toEqual([]);
   expect(await scene.metric('tidegate_worker_restarts_total')).toBe(0);
+  // Beyond its time-out a request waits only for what this machine does besides: so do requests that need nothing but the gateway.
+  const longest = (samples: readonly Sample[]) => Math.max(...samples.map(({ ms }) => ms));
+  const controls = load.samples.filter(({ name }) => name === CONTROL.name);
+  expect(statuses(controls)).toEqual([200]);
+  expect(longest(load.samples)).toBeLessThan(timeoutMs + longest(controls) + SLACK_MS);
   return {
     before: (name) => load.of('well', name),
     harmed: (name) => load.of(harm, name),
@@ -93,8 +100,4 @@ async function harming(component: ProcessComponent, harm: Harm): Promise<void> {
 /** The statuses there were, each once. */
 export function statuses(samples: readonly Sample[]): number[] {
   return [...new Set(samples.map(({ status }) => status))].sort();
-}
-
-export function longest(samples: readonly Sample[]): number {
-  return Math.max(...samples.map(({ ms }) => ms));
 }

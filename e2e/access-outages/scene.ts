@@ -48,7 +48,10 @@ export async function startScene({ yaml, workers, env = {} }: SceneOptions): Pro
   const dir = mkdtempSync(join(tmpdir(), 'tg-outage-'));
   const files = join(dir, 'config');
   mkdirSync(files);
-  writeFileSync(join(files, 'objects.yaml'), `${backendYaml((backend.address() as AddressInfo).port)}---\n${yaml}`);
+  writeFileSync(
+    join(files, 'objects.yaml'),
+    `${backendYaml((backend.address() as AddressInfo).port)}---\n${routeYaml(CONTROL_PATH.slice(1))}---\n${yaml}`,
+  );
   const programs = new Programs();
   const stop = async () => {
     await programs.stopAll();
@@ -87,8 +90,22 @@ export async function startScene({ yaml, workers, env = {} }: SceneOptions): Pro
   }
 }
 
+/** Under it the backend is reached without a Policy. */
+export const CONTROL_PATH = '/control';
+
 /** A Route of one path, and what its Policy has besides its target. */
 export function protectedRoute(name: string, sections: string): string {
+  return `${routeYaml(name)}---
+apiVersion: tidegate.dev/v1alpha1
+kind: Policy
+metadata: { name: ${name}, namespace: outages }
+spec:
+  targetRefs: [{ kind: Route, name: ${name} }]
+${sections.replaceAll(/^(?=.)/gm, '  ')}
+`;
+}
+
+function routeYaml(name: string): string {
   return `apiVersion: tidegate.dev/v1alpha1
 kind: Route
 metadata: { name: ${name}, namespace: outages }
@@ -97,13 +114,6 @@ spec:
     - name: all
       matches: [{ path: { prefix: /${name} } }]
       backends: [{ name: backend }]
----
-apiVersion: tidegate.dev/v1alpha1
-kind: Policy
-metadata: { name: ${name}, namespace: outages }
-spec:
-  targetRefs: [{ kind: Route, name: ${name} }]
-${sections.replaceAll(/^(?=.)/gm, '  ')}
 `;
 }
 

@@ -37,8 +37,12 @@ export class Client {
   readonly #counters: Readonly<Record<Outcome, Counter>>;
   /** Settles with the first attempt to connect; requests that come before wait for it within their own time. */
   #firstAttempt: Promise<void> | null;
+  /** Failures of commands that were sent before Redis was well again. */
+  readonly #oldNews = new WeakSet<object>();
   #inFlight = 0;
   #failuresInARow = 0;
+  /** How often Redis was found well again. */
+  #recoveries = 0;
   #lastError = 'no connection yet';
 
   constructor({ url, address, limits, counter, onTrouble }: ClientOptions) {
@@ -130,7 +134,12 @@ export class Client {
   }
 
   #send([name, ...args]: Command, timeoutMs: number): Promise<unknown> {
-    return new Promise((resolve, reject) => {
+    const recoveries = this.#recoveries;
+    return new Promise((resolve, refuse) => {
+      const reject = (error: RedisError): void => {
+        if (recoveries !== this.#recoveries) this.#oldNews.add(error);
+        refuse(error);
+      };
       let settled = false;
       const timer = setTimeout(() => {
         // Where this thread stood still, the answer may be there, unread: the socket comes first.
@@ -179,7 +188,8 @@ export class Client {
   }
 
   #createBreaker(): CircuitBreaker<[Command, number], unknown> {
-    const breaker = new CircuitBreaker((command: Command, timeoutMs: number) => this.#send(command, timeoutMs), {
+    const send = (command: Command, timeoutMs: number) => this.#send(command, timeoutMs);
+    const breaker: CircuitBreaker<[Command, number], unknown> = new CircuitBreaker(send, {
       // Each command has its own.
       timeout: false,
       resetTimeout: this.#limits.restMs,
@@ -188,13 +198,18 @@ export class Client {
       errorThresholdPercentage: 50,
       rollingPercentilesEnabled: false,
       enableSnapshots: false,
-      errorFilter: (error: unknown) => error instanceof RedisError && isNoScript(error.cause),
+      errorFilter: (error: unknown) =>
+        error instanceof RedisError && (isNoScript(error.cause) || (breaker.closed && this.#oldNews.has(error))),
     });
     breaker.on('failure', () => {
       if (++this.#failuresInARow >= FAILURES_IN_A_ROW && breaker.closed) breaker.open();
     });
     breaker.on('open', () => this.#onTrouble(`Redis at ${this.#address} fails: ${this.#lastError}`));
-    breaker.on('close', () => this.#onTrouble(null));
+    breaker.on('close', () => {
+      this.#recoveries++;
+      this.#failuresInARow = 0;
+      this.#onTrouble(null);
+    });
     // It alone passes now: no request has to find out whether Redis is back.
     breaker.on('halfOpen', () => void breaker.fire(['ping'], PING_TIMEOUT_MS).catch(() => {}));
     return breaker;
