@@ -123,6 +123,8 @@ export class Exchange {
 
   /** What the rate-limit stage took for it; a field of its own, as `locals` would be a map for nearly every request. */
   limits: object | null = null;
+  /** What the cors stage found of the request's Origin; null: it has none, or the rule no such stage. */
+  cors: string | null = null;
   /** Per-stage state, made only by stages that need it. */
   locals: Map<string, unknown> | null = null;
   /** The final head was handed to the transport: too late for another answer. */

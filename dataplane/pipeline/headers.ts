@@ -17,7 +17,12 @@ export class Headers {
   /** The first value of a lower-case name, or undefined. */
   get(name: string): string | undefined {
     const fields = this.fields;
-    for (let i = 0; i < fields.length; i += 2) if (fields[i] === name) return fields[i + 1];
+    const { length } = name;
+    for (let i = 0; i < fields.length; i += 2) {
+      // Names are seldom the same string: what differs in length need not be compared by a call.
+      const other = fields[i] as string;
+      if (other.length === length && other === name) return fields[i + 1];
+    }
     return undefined;
   }
 
@@ -28,9 +33,12 @@ export class Headers {
   /** All values joined by `, ` (RFC 9110 section 5.2); not for set-cookie. */
   getCombined(name: string): string | undefined {
     const fields = this.fields;
+    const { length } = name;
     let out: string | undefined;
     for (let i = 0; i < fields.length; i += 2) {
-      if (fields[i] === name) out = out === undefined ? fields[i + 1] : `${out}, ${fields[i + 1]}`;
+      const other = fields[i] as string;
+      if (other.length === length && other === name)
+        out = out === undefined ? fields[i + 1] : `${out}, ${fields[i + 1]}`;
     }
     return out;
   }
@@ -42,8 +50,10 @@ export class Headers {
   /** Replaces the first field of that name in place and drops the others; adds it where there is none. */
   set(name: string, value: string): void {
     const fields = this.fields;
+    const { length } = name;
     for (let i = 0; i < fields.length; i += 2) {
-      if (fields[i] === name) {
+      const other = fields[i] as string;
+      if (other.length === length && other === name) {
         fields[i + 1] = value;
         this.removeFrom(name, i + 2);
         return;
@@ -58,16 +68,18 @@ export class Headers {
 
   private removeFrom(name: string, start: number): void {
     const fields = this.fields;
+    const { length } = name;
     let to = start;
     for (let i = start; i < fields.length; i += 2) {
-      if (fields[i] !== name) {
-        if (to !== i) {
-          fields[to] = fields[i] as string;
-          fields[to + 1] = fields[i + 1] as string;
-        }
-        to += 2;
+      const other = fields[i] as string;
+      if (other.length === length && other === name) continue;
+      if (to !== i) {
+        fields[to] = other;
+        fields[to + 1] = fields[i + 1] as string;
       }
+      to += 2;
     }
-    fields.length = to;
+    // Writing the length is a call into the runtime, even where nothing changes.
+    while (fields.length > to) fields.pop();
   }
 }

@@ -12,9 +12,9 @@ import { StageError } from './stage-error.ts';
 
 export type CorsConfig = Extract<PolicySection, { section: 'cors' }>;
 
-/** Key in `exchange.locals`: the origin allowed, empty where the request has none that is; PREFLIGHT where all is said. */
-const LOCAL = 'cors';
+/** In `exchange.cors`, where all is said; else the origin allowed, empty where the request has none that is. */
 const PREFLIGHT = 'preflight';
+
 export function createCors(config: CorsConfig): Stage {
   const allows = compileOrigins(config);
   const anyOrigin = config.allowOrigins.includes('*');
@@ -29,12 +29,11 @@ export function createCors(config: CorsConfig): Stage {
     if (origin === undefined) return undefined;
     const allowed = allows(origin);
     // Kept, because a later stage may edit the request's headers.
-    exchange.locals ??= new Map();
-    exchange.locals.set(LOCAL, allowed ? origin : '');
+    exchange.cors = allowed ? origin : '';
     if (exchange.method !== 'OPTIONS') return undefined;
     const method = exchange.headers.get('access-control-request-method');
     if (method === undefined) return undefined;
-    exchange.locals.set(LOCAL, PREFLIGHT);
+    exchange.cors = PREFLIGHT;
     if (!allowed) {
       const vary = ['vary', 'Origin'];
       return problem(403, 'cors-origin', 'This origin is not allowed to call this route.', exchange.requestId, vary);
@@ -60,11 +59,11 @@ export function createCors(config: CorsConfig): Stage {
 
   function onResponse(exchange: Exchange): void {
     const headers = exchange.responseHeaders;
-    const local = exchange.locals?.get(LOCAL);
-    if (headers === null || local === PREFLIGHT) return;
+    const { cors } = exchange;
+    if (headers === null || cors === PREFLIGHT) return;
     removeCorsFields(headers);
     // With `*` also where there is no Origin: a cache gives one answer to all ("CORS protocol and HTTP caches" there).
-    const origin = anyOrigin ? '*' : typeof local === 'string' ? local : allowedOrigin(exchange);
+    const origin = anyOrigin ? '*' : (cors ?? allowedOrigin(exchange));
     if (!anyOrigin) addVary(headers, 'Origin');
     if (origin === '') return;
     const names = exposesAll ? namesIn(headers) : exposed;
@@ -86,7 +85,7 @@ export function createCors(config: CorsConfig): Stage {
     const answer = onRequest(exchange);
     if (exchange.headers.get('origin') === undefined) return { text: 'no Origin: not asked by a page', answer: null };
     if (answer === undefined) {
-      const allowed = exchange.locals?.get(LOCAL) !== '';
+      const allowed = exchange.cors !== '';
       return { text: allowed ? 'the origin may read the answer' : 'the origin may not read the answer', answer: null };
     }
     const text = answer.code === '' ? 'a preflight, answered here' : 'a preflight of an origin that is not allowed';
@@ -114,7 +113,10 @@ function compileOrigins(config: CorsConfig): (origin: string) => boolean {
     if (star < 0) exact.add(origin);
     else wildcards.push({ before: origin.slice(0, star), after: origin.slice(star + 1) });
   }
+  const spelled = [...exact];
   return (text) => {
+    // As browsers send it. A set would have the engine intern each request's string.
+    for (const one of spelled) if (one.length === text.length && one === text) return true;
     const origin = text.toLowerCase();
     if (exact.has(origin)) return true;
     for (const { before, after } of wildcards) {
@@ -134,13 +136,15 @@ function namesIn({ fields }: Headers): string {
   return [...names].join(', ');
 }
 
+const PREFIX = 'access-control-';
+
 /** All `access-control-*` of the backend, in one pass over what most often holds none. */
 function removeCorsFields(headers: Headers): void {
   const fields = headers.fields;
   for (let i = 0; i < fields.length; ) {
     const name = fields[i] as string;
     // Each removal shifts what is behind it to this place.
-    if (name.startsWith('access-control-')) headers.remove(name);
+    if (name.length > PREFIX.length && name.startsWith(PREFIX)) headers.remove(name);
     else i += 2;
   }
 }

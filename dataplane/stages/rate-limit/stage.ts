@@ -152,8 +152,7 @@ export function createRateLimit(config: RateLimitSection, context: StageContext)
   }
 
   function tell(taken: Taken, limit: Limit, tier: Tier, { remaining, resetMs }: Decision): void {
-    const reset = resetMs > 0 ? `;t=${Math.ceil(resetMs / 1000)}` : '';
-    const item = `${limit.item}${remaining}${reset}`;
+    const item = limit.item(remaining, Math.ceil(resetMs / 1000));
     if (taken.fields === '') {
       taken.fields = item;
       taken.policies = tier.policy;

@@ -20,8 +20,8 @@ export interface Limit {
   readonly name: string;
   readonly code: string;
   readonly detail: string;
-  /** `"name";r=` of RateLimit. */
-  readonly item: string;
+  /** Item of RateLimit. */
+  readonly item: (remaining: number, resetSeconds: number) => string;
   /** Whether clients are told of it. */
   readonly told: boolean;
   /** Whether its store answers by a promise at times. */
@@ -60,7 +60,7 @@ export function createLimit(config: LimitConfig, context: StageContext, field: s
     detail: held
       ? `Too many requests at a time: the limit "${name}" is reached.`
       : `Too many requests: the limit "${name}" is reached.`,
-    item: `"${name}";r=`,
+    item: createItem(name),
     told: !dryRun,
     late: config.store === 'redis',
     exact: config.store === 'redis' && config.mode === 'exact',
@@ -107,6 +107,21 @@ function createTier(config: LimitConfig, amounts: Amounts, context: StageContext
     );
   const local = config.onStoreFailure === 'local' ? memory.open(options) : null;
   return { limiter: redis.open(options), local, policy };
+}
+
+/** The last text is remembered: callers far from their limit mostly have the same left. */
+function createItem(name: string): Limit['item'] {
+  let lastRemaining = -1;
+  let lastSeconds = -1;
+  let text = '';
+  return (remaining, resetSeconds) => {
+    if (remaining !== lastRemaining || resetSeconds !== lastSeconds) {
+      lastRemaining = remaining;
+      lastSeconds = resetSeconds;
+      text = `"${name}";r=${remaining}${resetSeconds > 0 ? `;t=${resetSeconds}` : ''}`;
+    }
+    return text;
+  };
 }
 
 /** draft-ietf-httpapi-ratelimit-headers-10 section 3: quota, window in whole seconds, and the unit where it is not requests. */
