@@ -1,6 +1,7 @@
 /**
- * API keys from Kubernetes Secrets and the credential store: looked up by their SHA-256, so that neither memory nor time tells anything of a key. The hash is made
- * anew each request: 0.4 µs, against 0.1 µs for a map of keys in the clear, which would sit in memory dumps and compare byte by byte.
+ * API keys from Kubernetes Secrets and the credential store: looked up by their SHA-256, so that neither memory nor time tells anything of
+ * a key. The hash is made anew each request: 0.4 µs, against 0.1 µs for a map of keys in the clear, which would sit in memory dumps and
+ * compare byte by byte.
  */
 import { hash as digest } from 'node:crypto';
 import { NO_CLAIMS } from '../../pipeline/identity.ts';
@@ -9,6 +10,7 @@ import { AWAY, type Found } from '../../store/credentials/credentials.ts';
 import type { Consumer } from '../../store/credentials/store.ts';
 import type { StageContext } from '../context.ts';
 import { StageError } from '../stage-error.ts';
+import { HashTable } from './hash-table.ts';
 import { ABSENT, type Finding, type Method, type Vouched } from './method.ts';
 import { createPlaces, MAX_CREDENTIAL } from './places.ts';
 import { STORE_AWAY, storeOf, vouchedFor } from './store.ts';
@@ -16,7 +18,7 @@ import { STORE_AWAY, storeOf, vouchedFor } from './store.ts';
 export function create(config: MethodConfig<'apiKey'>, context: StageContext, field: string): Method {
   const places = createPlaces(config.from);
   const store = storeOf(config, context, field);
-  const known = new Map<string, Vouched>();
+  const known = new HashTable<Vouched>();
   for (const [index, id] of config.credentials.entries()) {
     const resource = context.credentials(id);
     if (resource === undefined)
@@ -25,7 +27,7 @@ export function create(config: MethodConfig<'apiKey'>, context: StageContext, fi
       throw new StageError(`${field}.credentials[${index}]`, `${id} holds no API keys`);
     for (const { hash, consumer, groups } of resource.entries.keys) {
       const identity = { consumer, groups, scopes: [], claims: NO_CLAIMS, method: config.name };
-      if (!known.has(hash)) known.set(hash, { kind: 'vouched', identity, fields: [] });
+      known.add(hash, { kind: 'vouched', identity, fields: [] });
     }
   }
   const refused: Finding = {

@@ -8,6 +8,13 @@ export interface Vouched {
   readonly identity: Identity;
   /** Fields for the backend: name, value, … They replace what the client sent under these names. */
   readonly fields: readonly string[];
+  /** All that a stage writes for it, made by that stage at its first request. */
+  written?: Written;
+}
+
+export interface Written {
+  readonly by: object;
+  readonly fields: readonly string[];
 }
 
 export type Finding =

@@ -52,7 +52,7 @@ export function compose(
     if (only !== undefined) {
       const finding = only.find(exchange);
       if (finding instanceof Promise) return finding.then((late) => settle(exchange, [late]));
-      return settle(exchange, [finding]);
+      return finding.kind === 'vouched' ? acceptOne(exchange, 0, finding) : settle(exchange, [finding]);
     }
     return ask(exchange, new Array<Finding | undefined>(methods.length), 0);
   }
@@ -114,7 +114,7 @@ export function compose(
       exchange.query = undefined;
       return answering.answer;
     }
-    if (findings[0]?.kind === 'vouched') return accept(exchange, ONLY, findings);
+    if (findings[0]?.kind === 'vouched') return acceptOne(exchange, 0, findings[0]);
     return refuse(exchange, findings);
   }
 
@@ -123,19 +123,46 @@ export function compose(
     alternative: readonly number[],
     findings: readonly (Finding | undefined)[],
   ): Answer | undefined {
+    if (alternative.length === 1) {
+      const index = alternative[0] as number;
+      return acceptOne(exchange, index, findings[index] as Vouched);
+    }
     const vouched = alternative.map((index) => findings[index] as Vouched);
     const identity = merge(vouched);
     for (const index of alternative) (passed[index] as { value: number }).value++;
+    return pass(
+      exchange,
+      identity,
+      fieldsFor(
+        identity,
+        vouched.flatMap(({ fields }) => fields),
+      ),
+    );
+  }
+
+  function acceptOne(exchange: Exchange, index: number, vouched: Vouched): undefined {
+    (passed[index] as { value: number }).value++;
+    let { written } = vouched;
+    if (written?.by !== methods) {
+      written = { by: methods, fields: fieldsFor(vouched.identity, vouched.fields) };
+      vouched.written = written;
+    }
+    return pass(exchange, vouched.identity, written.fields);
+  }
+
+  function pass(exchange: Exchange, identity: Identity, fields: readonly string[]): undefined {
     clear(exchange);
     exchange.identity = identity;
     const { headers } = exchange;
-    if (consumerHeader !== '') headers.add(consumerHeader, fieldValue(identity.consumer));
-    if (groupsHeader !== '' && identity.groups.length > 0)
-      headers.add(groupsHeader, fieldValue(identity.groups.join(',')));
-    for (const { fields } of vouched) {
-      for (let i = 0; i < fields.length; i += 2) headers.add(fields[i] as string, fields[i + 1] as string);
-    }
-    return undefined;
+    for (let i = 0; i < fields.length; i += 2) headers.add(fields[i] as string, fields[i + 1] as string);
+  }
+
+  function fieldsFor({ consumer, groups }: Identity, own: readonly string[]): string[] {
+    const fields: string[] = [];
+    if (consumerHeader !== '') fields.push(consumerHeader, fieldValue(consumer));
+    if (groupsHeader !== '' && groups.length > 0) fields.push(groupsHeader, fieldValue(groups.join(',')));
+    fields.push(...own);
+    return fields;
   }
 
   function refuse(exchange: Exchange, findings: readonly (Finding | undefined)[]): Answer | undefined {
@@ -216,8 +243,6 @@ export function compose(
     },
   };
 }
-
-const ONLY: readonly number[] = [0];
 
 function alternativesOf(config: Pick<AuthenticationSection, 'anyOf'>, methods: readonly Method[]): number[][] {
   const places = new Map<string, number>();

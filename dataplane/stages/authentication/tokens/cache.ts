@@ -1,6 +1,7 @@
 /**
- * What is known of tokens, until a time, bounded in number and size. A hit costs one look-up by the token's end (the signature, the part
- * in which two tokens surely differ) and one comparison with the whole; hashing all of a token would cost more than the rest.
+ * What is known of tokens, until a time, bounded in number and size. A hit costs one look-up by a number made of the token's end (the
+ * signature, the part in which two tokens surely differ) and one comparison with the whole; a look-up by a string that is new in each request
+ * has the engine hash and intern it, which costs more than the rest. Of two tokens with the same number the later one is remembered.
  *
  * Eviction is "second chance" (clock): the oldest goes, unless it was asked for since it was last spared.
  */
@@ -18,13 +19,14 @@ interface Entry<V> {
   used: boolean;
 }
 
-const TAIL = 32;
+/** Characters at the end that make the number: 6 bits each of a signature in base64url. */
+const TAIL = 12;
 /** Entries spared in a row before the next goes anyway. */
 const MAX_SPARED = 16;
 
 export class TokenCache<V> {
   readonly #limits: CacheLimits;
-  readonly #entries = new Map<string, Entry<V>>();
+  readonly #entries = new Map<number, Entry<V>>();
   #chars = 0;
 
   constructor(limits: CacheLimits) {
@@ -37,7 +39,7 @@ export class TokenCache<V> {
 
   /** `nowMs` since the epoch. */
   get(token: string, nowMs: number): V | undefined {
-    const entry = this.#entries.get(token.slice(-TAIL));
+    const entry = this.#entries.get(numberOf(token));
     if (entry === undefined || entry.untilMs <= nowMs || entry.token !== token) return undefined;
     entry.used = true;
     return entry.value;
@@ -47,13 +49,13 @@ export class TokenCache<V> {
     const { maxEntries, maxChars } = this.#limits;
     if (token.length > maxChars) return;
     const own = copyOf(token);
-    const tail = copyOf(own.slice(-TAIL));
-    this.#delete(tail);
-    this.#entries.set(tail, { token: own, value, untilMs, used: false });
+    const number = numberOf(own);
+    this.#delete(number);
+    this.#entries.set(number, { token: own, value, untilMs, used: false });
     this.#chars += own.length;
     let spared = 0;
     while (this.#entries.size > maxEntries || this.#chars > maxChars) {
-      const [oldest, entry] = this.#entries.entries().next().value as [string, Entry<V>];
+      const [oldest, entry] = this.#entries.entries().next().value as [number, Entry<V>];
       this.#entries.delete(oldest);
       if (entry.used && spared < MAX_SPARED) {
         spared++;
@@ -66,13 +68,13 @@ export class TokenCache<V> {
   }
 
   delete(token: string): void {
-    const tail = token.slice(-TAIL);
-    if (this.#entries.get(tail)?.token === token) this.#delete(tail);
+    const number = numberOf(token);
+    if (this.#entries.get(number)?.token === token) this.#delete(number);
   }
 
   /** Drops what does not hold any more. */
   keep(holds: (value: V) => boolean): void {
-    for (const [tail, { value }] of this.#entries) if (!holds(value)) this.#delete(tail);
+    for (const [number, { value }] of this.#entries) if (!holds(value)) this.#delete(number);
   }
 
   clear(): void {
@@ -80,12 +82,20 @@ export class TokenCache<V> {
     this.#chars = 0;
   }
 
-  #delete(tail: string): void {
-    const entry = this.#entries.get(tail);
+  #delete(number: number): void {
+    const entry = this.#entries.get(number);
     if (entry === undefined) return;
-    this.#entries.delete(tail);
+    this.#entries.delete(number);
     this.#chars -= entry.token.length;
   }
+}
+
+/** 32 bits. */
+function numberOf(token: string): number {
+  let number = 0;
+  for (let i = Math.max(0, token.length - TAIL); i < token.length; i++)
+    number = (Math.imul(number, 31) + token.charCodeAt(i)) | 0;
+  return number;
 }
 
 /** A part of a string keeps the whole alive: a token that of its request's head. */
