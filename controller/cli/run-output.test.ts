@@ -35,6 +35,20 @@ test('warnings of a program are shown, its information lines are not', () => {
   );
 });
 
+test('what a stage can not do names its policy; that all works again is told too', () => {
+  const troubles = [{ id: 'policy/shop/staff/authentication', message: 'JWKS https://a/keys can not be fetched' }];
+  const line = { level: 40, event: 'troubles', msg: 'a stage is in trouble', troubles };
+  expect(renderLine('data plane', line, clock)).toBe(
+    [
+      '12:04:31  a stage is in trouble',
+      '          shop/staff  authentication: JWKS https://a/keys can not be fetched',
+    ].join('\n'),
+  );
+  expect(renderLine('data plane', { ...line, msg: 'all stages work again', troubles: [] }, clock)).toBe(
+    '12:04:31  all stages work again',
+  );
+});
+
 test('a flood of problems is cut', () => {
   const problems = Array.from({ length: 30 }, (_, i) => ({ path: `spec.rules[${i}]`, message: 'is wrong' }));
   const text = renderLine('controller', { event: 'refused', file: 'a.yaml', problems }, clock) ?? '';

@@ -26,10 +26,21 @@ export function renderLine(program: string, line: LogLine, clock: () => Date): s
       return [`${at}  ${String(line.file)}  refused, the version before stays`, ...problemLines(line.problems)].join(
         '\n',
       );
+    case 'troubles':
+      return [`${at}  ${line.msg ?? ''}`, ...troubleLines(line.troubles)].join('\n');
     default:
       if ((line.level ?? 0) >= WARN) return `${at}  ${program}: ${line.msg ?? JSON.stringify(line)}`;
       return null;
   }
+}
+
+/** What stages of the data plane can't do at the moment; `id` is `policy/<namespace>/<name>/<section>`. */
+function troubleLines(troubles: unknown): string[] {
+  if (!Array.isArray(troubles)) return [];
+  return (troubles as { id?: string; message?: string }[]).slice(0, MAX_SHOWN).map(({ id = '', message }) => {
+    const [, namespace, name, section] = id.split('/');
+    return `          ${namespace}/${name}  ${section}: ${message}`;
+  });
 }
 
 function listed(changed: unknown): string {

@@ -172,6 +172,29 @@ describe('the cost follows the change', () => {
   });
 });
 
+test('the columns of a policy with many targets and sections stay short', () => {
+  const store = new Store();
+  const compiler = new Compiler({ store, gateway: 'tidegate' });
+  const object: StoreObject = {
+    kind: 'Policy',
+    metadata: { namespace: 'n', name: 'all', generation: 1 },
+    spec: {
+      targetRefs: ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => ({ kind: 'Backend', name })),
+      cors: { allowOrigins: ['*'] },
+      authentication: { methods: [{ name: 'key', apiKey: { secretRefs: [{ name: 's' }] } }] },
+      authorization: { default: 'deny' },
+      rateLimit: { limits: [{ name: 'all', limit: 1, window: '1s' }] },
+      transform: { response: { remove: ['server'] } },
+      timeout: { request: '1s' },
+    },
+  };
+  compiler.apply(store.apply([{ type: 'upsert', object }]));
+  expect(compiler.outcomes.get('Policy/n/all')?.summary).toEqual({
+    targets: 'Backend/a,Backend/b,Backend/c,Backend/d,+2',
+    sections: 'cors,authentication,authorization,rateLimit,+2',
+  });
+});
+
 test('which policy decides a section, and at which level, is what the resources say', () => {
   const store = new Store();
   const compiler = new Compiler({ store, gateway: 'tidegate' });
