@@ -6,6 +6,7 @@ import { systemClock } from '../clock.ts';
 import { silentLog } from '../log.ts';
 import { TestClock } from '../test-clock.ts';
 import { FLEET_EXPIRY_MS, Fleet } from './fleet.ts';
+import { Peers } from './peer.ts';
 import { Publisher } from './publish.ts';
 import { PushServer } from './server.ts';
 import type { Session } from './session.ts';
@@ -142,31 +143,59 @@ test('replicas share out over all data planes of all of them', () => {
   expect(one.last('a')).toBe('0/1');
 });
 
-test('over real streams', async () => {
+/** A replica on real streams. */
+async function startReplica(replica: string) {
   const publisher = new Publisher({ clock: systemClock });
   const own = { leader: true, objects: 0, compileMs: 0 };
-  const fleet = new Fleet({ replica: 'r1', publisher, clock: systemClock, own: () => own });
+  const fleet = new Fleet({ replica, publisher, clock: systemClock, own: () => own });
+  const peers = new Peers({ fleet, certificates: null, serverName: '', clock: systemClock, log: silentLog() });
   const shares = new Shares({ fleet, publisher, clock: systemClock });
   const server = new PushServer({
     ...{ listen: '127.0.0.1:0', certificates: null, insecure: true, dataPlaneNames: [], peerNames: [] },
     ...{ gateway: 'tidegate', maxStreamAgeMs: 0, clock: systemClock, log: silentLog(), publisher, synced: () => true },
-    onPeer: (stream) => stream.end(),
+    onPeer: (stream) => peers.accept(stream),
   });
   await server.listen();
-  cleanUp.push(async () => {
+  const stop = async (): Promise<void> => {
     shares.stop();
+    peers.stop();
     await server.stop();
-  });
-  const planes = ['x', 'y', 'z'].map((node) => {
-    const plane = new TestDataPlane(`127.0.0.1:${server.port}`, node);
-    cleanUp.push(() => plane.close());
-    return plane;
-  });
+  };
+  cleanUp.push(stop);
+  return { peers, stop, address: `127.0.0.1:${server.port}` };
+}
+
+function connect(address: string, node: string, share: Share | null = null): TestDataPlane {
+  const plane = new TestDataPlane(address, node, { hello: { share } });
+  cleanUp.push(() => plane.close());
+  return plane;
+}
+
+async function expectParts(dataPlanes: number, planes: readonly TestDataPlane[]): Promise<void> {
   for (const [place, plane] of planes.entries()) {
-    await plane.until(({ share }) => share?.place === place && share.dataPlanes === 3, 'was told its third');
+    const told = ({ share }: TestDataPlane): boolean => share?.place === place && share.dataPlanes === dataPlanes;
+    await plane.until(told, `was told ${place} of ${dataPlanes}`);
   }
-  planes[0]?.close();
-  for (const [place, plane] of planes.slice(1).entries()) {
-    await plane.until(({ share }) => share?.place === place && share.dataPlanes === 2, 'was told its half');
-  }
+}
+
+test('over real streams: three, then two', async () => {
+  const { address } = await startReplica('r1');
+  const [x, y, z] = [connect(address, 'x'), connect(address, 'y'), connect(address, 'z')];
+  await expectParts(3, [x, y, z]);
+  x.close();
+  await expectParts(2, [y, z]);
+});
+
+test('over the streams of two replicas; when one of them ends, its data planes come to the other', async () => {
+  const [one, two] = [await startReplica('r1'), await startReplica('r2')];
+  one.peers.dial([two.address]);
+  const planes = [connect(one.address, 'a'), connect(two.address, 'b'), connect(one.address, 'c')];
+  await expectParts(3, planes);
+  const [a, b, c] = planes as [TestDataPlane, TestDataPlane, TestDataPlane];
+  await one.stop();
+  // They say what they went by, so nobody is given more before the last one is back.
+  const back = connect(two.address, 'a', a.share);
+  await expectParts(3, [back, b].slice(0, 2));
+  const all = connect(two.address, 'c', c.share);
+  await expectParts(3, [back, b, all]);
 });
