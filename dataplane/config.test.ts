@@ -95,7 +95,17 @@ test('the URL of Redis comes from its variable or a file, and is never printed',
   expect(errorsOf({ ...LOCAL, TIDEGATE_REDIS_URL_FILE: file })[0]).toMatch(/must hold redis:\/\//);
   rmSync(folder, { recursive: true });
   expect(errorsOf({ ...LOCAL, TIDEGATE_REDIS_URL_FILE: file })[0]).toContain("can't be read: ENOENT");
-  for (const wrong of ['http://:hidden@a', 'redis://', 'redis://:hidden@a/x', 'redis://:hidden@a?b', 'hidden']) {
+  const withCa = `${url}?tlsCa=/etc/redis/ca.crt`;
+  expect(load({ ...LOCAL, TIDEGATE_REDIS_URL: withCa }).redisUrl).toBe(withCa);
+  for (const wrong of [
+    'redis://:hidden@a?tlsCa=x',
+    'rediss://:hidden@a?tlsCa=',
+    'http://:hidden@a',
+    'redis://',
+    'redis://:hidden@a/x',
+    'redis://:hidden@a?b',
+    'hidden',
+  ]) {
     const [error = '', ...more] = errorsOf({ ...LOCAL, TIDEGATE_REDIS_URL: wrong });
     expect(more).toEqual([]);
     expect(error).toContain('TIDEGATE_REDIS_URL (or --redis-url) must be redis://');

@@ -19,6 +19,8 @@ export interface LocalProgramOptions {
   /** Its own folder, deleted by `dispose`: see `programDirectory`. */
   readonly directory: string;
   readonly port: number;
+  /** It is ready when it takes connections: it says nothing of itself. */
+  readonly accepts?: boolean;
   /** Sent after connecting, if the program waits for the client to speak. */
   readonly greet?: string;
   /** More environment variables. */
@@ -142,7 +144,7 @@ export class LocalProgram {
 }
 
 /** True when something on the port says a word in time. */
-function answers({ port, greet }: LocalProgramOptions, timeoutMs = 1000): Promise<boolean> {
+function answers({ port, greet, accepts }: LocalProgramOptions, timeoutMs = 1000): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host: '127.0.0.1', port });
     const done = (verdict: boolean) => {
@@ -153,6 +155,7 @@ function answers({ port, greet }: LocalProgramOptions, timeoutMs = 1000): Promis
     socket.once('error', () => done(false));
     socket.once('close', () => done(false));
     socket.once('data', () => done(true));
+    if (accepts === true) socket.once('connect', () => done(true));
     if (greet !== undefined) socket.write(greet);
   });
 }

@@ -24,6 +24,16 @@ export const startRedis = (): Promise<Component | undefined> => acquire(ways);
 /** A Redis that the test may stop, kill and pause. It keeps nothing on disk. */
 export const startRedisProcess = (): Promise<ProcessComponent | undefined> => acquireProcess(ways);
 
+/** The same, with TLS only, by a certificate for 127.0.0.1; all files PEM. */
+export const startRedisWithTls = (tls: RedisTls): Promise<ProcessComponent | undefined> =>
+  acquireProcess({ ...ways, startProcess: (command) => startProcess(command, tls) });
+
+export interface RedisTls {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly caFile: string;
+}
+
 async function startContainer(): Promise<Component> {
   const { GenericContainer } = await import('testcontainers');
   const container = await new GenericContainer(image).withExposedPorts(6379).start();
@@ -35,7 +45,7 @@ async function startContainer(): Promise<Component> {
   };
 }
 
-async function startProcess(command: string): Promise<ProcessComponent> {
+async function startProcess(command: string, tls?: RedisTls): Promise<ProcessComponent> {
   const [port = 0] = await freePorts(1);
   const directory = programDirectory('redis');
   const named = join(directory, 'redis-server');
@@ -44,11 +54,18 @@ async function startProcess(command: string): Promise<ProcessComponent> {
   const program = new LocalProgram({
     name: 'redis',
     command: named,
-    args: ['--bind', '127.0.0.1', '--port', String(port), '--save', '', '--appendonly', 'no'],
+    args: ['--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...listening(port, tls)],
     directory,
     port,
-    greet: 'PING\r\n',
+    // TLS: it answers what is no handshake by closing.
+    ...(tls === undefined ? { greet: 'PING\r\n' } : { accepts: true }),
   });
   await program.start();
-  return program.asComponent('Redis', `redis://127.0.0.1:${port}`);
+  return program.asComponent('Redis', `${tls === undefined ? 'redis' : 'rediss'}://127.0.0.1:${port}`);
+}
+
+function listening(port: number, tls: RedisTls | undefined): string[] {
+  if (tls === undefined) return ['--port', String(port)];
+  const files = ['--tls-cert-file', tls.certFile, '--tls-key-file', tls.keyFile, '--tls-ca-cert-file', tls.caFile];
+  return ['--port', '0', '--tls-port', String(port), ...files, '--tls-auth-clients', 'no'];
 }

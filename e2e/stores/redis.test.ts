@@ -1,12 +1,16 @@
 /** The data plane's Redis client on a real Redis, which is paused, killed and brought back. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, afterEach, expect, test } from 'vitest';
 import { Redis, type RedisLimits } from '../../dataplane/store/redis/redis.ts';
 import { RedisError } from '../../dataplane/store/redis/redis-error.ts';
 import { script } from '../../dataplane/store/redis/script.ts';
 import { StageCounters } from '../../dataplane/telemetry/stage-counters.ts';
+import { createAuthority, issueCertificate } from '../cluster/certificates.ts';
 import { describeWith } from '../components/in-tests.ts';
-import { startRedisProcess } from '../components/redis.ts';
+import { startRedisProcess, startRedisWithTls } from '../components/redis.ts';
 
 const INCREMENT = script("return redis.call('INCRBY', KEYS[1], ARGV[1])");
 /** Enough for a loaded machine; what is asserted is that nothing waits longer than told, not how fast it is. */
@@ -39,6 +43,30 @@ async function failure(asked: Promise<unknown>): Promise<RedisError> {
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await sleep(5);
 }
+
+const folder = mkdtempSync(join(tmpdir(), 'tidegate-redis-tls-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const authority = await createAuthority(folder, 'redis-ca');
+const names = ['IP:127.0.0.1'];
+const certificate = await issueCertificate(folder, authority, {
+  name: 'redis',
+  commonName: 'redis',
+  alternativeNames: names,
+});
+const tls = { certFile: certificate.cert, keyFile: certificate.key, caFile: authority.cert };
+
+describeWith(await startRedisWithTls(tls), 'the Redis client over TLS', (server) => {
+  test('by an authority of its own; not without it, and not with a file that is not there', async () => {
+    const { redis } = connect(`${server.url}?tlsCa=${authority.cert}`);
+    expect(await redis.run(INCREMENT, ['tls'], [2], 5_000)).toBe(2);
+    expect(redis.address).toBe(`${server.url}/0`);
+    const stranger = connect(server.url, { reconnectBaseMs: 5 });
+    expect((await failure(stranger.redis.run(INCREMENT, ['tls'], [1], 5_000))).message).toMatch(/certificate/);
+    const lost = connect(`${server.url}?tlsCa=${folder}/nowhere`);
+    expect((await failure(lost.redis.run(INCREMENT, ['tls'], [1], 5_000))).message).toContain("can't be used: ENOENT");
+    expect([lost.redis.state, lost.troubles.at(-1)]).toEqual(['down', expect.stringContaining('ENOENT')]);
+  });
+});
 
 describeWith(await startRedisProcess(), 'the Redis client', (server) => {
   test('a script is sent by its hash, and whole where Redis has forgotten it', async () => {

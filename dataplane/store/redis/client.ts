@@ -1,10 +1,12 @@
 /** ioredis for the connection, a breaker for what it asks. */
+import { readFileSync } from 'node:fs';
 import { Redis as Connection, ReplyError } from 'ioredis';
 import CircuitBreaker from 'opossum';
 import type { Counter } from '../../telemetry/stage-counters.ts';
 import type { RedisLimits, RedisOptions, RedisTrouble } from './redis.ts';
 import { RedisError, type RedisErrorCode } from './redis-error.ts';
 import type { Script } from './script.ts';
+import { tlsCaOf, withoutParameters } from './url.ts';
 
 /** Commands sent and not answered, of one worker. */
 export const MAX_IN_FLIGHT = 4_096;
@@ -59,7 +61,9 @@ export class Client {
       refused: count('refused'),
     };
     this.#breaker = this.#createBreaker();
-    this.#connection = new Connection(url, {
+    const tlsCa = tlsCaOf(url);
+    this.#connection = new Connection(withoutParameters(url), {
+      ...(tlsCa !== null && { tls: { ca: readFileSync(tlsCa) } }),
       connectionName: 'tidegate',
       connectTimeout: limits.connectTimeoutMs,
       socketTimeout: limits.silenceMs,

@@ -2,6 +2,7 @@
  * The data plane's Redis, one connection a worker. Every command is bounded in time, none waits for a Redis that is known to be dead, and
  * what Redis missed is not sent later. The libraries are loaded, and the connection opened, by the first `open`.
  */
+import { messageOf } from '../../errors.ts';
 import type { Counter } from '../../telemetry/stage-counters.ts';
 import type { Client } from './client.ts';
 import { RedisError } from './redis-error.ts';
@@ -117,18 +118,30 @@ export class Redis {
 
   #connect(): Promise<Client> {
     if (this.#closed) return Promise.reject(new Error('Redis is closed: the worker ends'));
-    this.#opening ??= import('./client.ts').then(({ Client }) => {
-      const { url, counter, limits } = this.#options;
-      this.#client = new Client({
-        url,
-        address: this.address,
-        limits: { ...LIMITS, ...limits },
-        counter,
-        onTrouble: (trouble) => this.#say(trouble),
-      });
-      return this.#client;
+    this.#opening ??= this.#createClient().catch((error: unknown) => {
+      const failure = new RedisError(
+        'unreachable',
+        `Redis at ${this.address} can't be used: ${messageOf(error)}`,
+        error,
+      );
+      this.#say(failure.message);
+      throw failure;
     });
     return this.#opening;
+  }
+
+  /** Rejects where the file of an authority can't be read. */
+  async #createClient(): Promise<Client> {
+    const { Client } = await import('./client.ts');
+    const { url, counter, limits } = this.#options;
+    this.#client = new Client({
+      url,
+      address: this.address,
+      limits: { ...LIMITS, ...limits },
+      counter,
+      onTrouble: (trouble) => this.#say(trouble),
+    });
+    return this.#client;
   }
 
   #say(trouble: RedisTrouble): void {

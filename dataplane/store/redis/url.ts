@@ -1,9 +1,10 @@
 /** The address of a Redis, which may hold a password. */
 
 /** What a URL must be, for messages: completes "must be …". */
-export const REDIS_URL_FORM = 'redis:// or rediss:// with [user:password@]host[:port][/database]';
+export const REDIS_URL_FORM =
+  'redis:// or rediss:// with [user:password@]host[:port][/database], rediss also [?tlsCa=FILE]';
 
-/** `rediss://user:password@host:6380/2`. */
+/** `rediss://user:password@host:6380/2?tlsCa=/etc/redis/ca.crt`. */
 export function isRedisUrl(text: string): boolean {
   const url = URL.parse(text);
   return (
@@ -11,9 +12,20 @@ export function isRedisUrl(text: string): boolean {
     (url.protocol === 'redis:' || url.protocol === 'rediss:') &&
     url.hostname !== '' &&
     /^(\/\d{0,5})?$/.test(url.pathname) &&
-    url.search === '' &&
+    (url.search === '' ||
+      (url.protocol === 'rediss:' && [...url.searchParams.keys()].join() === 'tlsCa' && tlsCaOf(text) !== '')) &&
     url.hash === ''
   );
+}
+
+/** PEM file of the authority a server's certificate must come from; null: those of the system. */
+export function tlsCaOf(text: string): string | null {
+  return new URL(text).searchParams.get('tlsCa');
+}
+
+/** The URL without what only we understand. */
+export function withoutParameters(text: string): string {
+  return text.split('?', 1)[0] as string;
 }
 
 /** `redis://host:port/0`, as a log, a status or a metric may show it. */
