@@ -169,7 +169,8 @@ export class H2Downstream implements Downstream, TimerOwner {
       // A request body that is still coming is of no use any more (RFC 9113 section 8.1).
       if (!this.bodyDone) {
         stream.resume();
-        stream.once('finish', () => stream.close(NGHTTP2_NO_ERROR));
+        // A turn later: a reset on the heels of an answer without body overtakes it.
+        stream.once('finish', () => setImmediate(() => stream.close(NGHTTP2_NO_ERROR)));
       }
     }
   }
