@@ -32,6 +32,8 @@ export class IdentityProvider {
   silent = false;
   /** Answers with 503. */
   failing = false;
+  /** What requests for tokens wait for. */
+  held: Promise<void> | null = null;
   /** Who logs in next. */
   account = 'alice';
 
@@ -126,7 +128,9 @@ export class IdentityProvider {
       void provider.interactionFinished(request, response, { login }, { mergeWithLastSubmission: false });
       return;
     }
-    void provider.callback()(request, response);
+    const answer = provider.callback();
+    if (this.held === null || pathname !== '/token') void answer(request, response);
+    else void this.held.then(() => answer(request, response));
   }
 
   #configuration(): Configuration {

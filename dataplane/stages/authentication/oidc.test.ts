@@ -138,6 +138,26 @@ describe.each(STORES)('sessions in %s', (store) => {
     if (store === 'memory') expect(JSON.parse(copied.body).code).toBe('session-expired');
   });
 
+  test('a logout while the tokens are being renewed is not undone', async () => {
+    const { gateway, idp, browser } = await scene({ session: session(store), timeoutMs: 10_000 });
+    const { origin } = gateway;
+    await browser.visit(origin);
+    const cookie = browser.header(origin);
+    let release: () => void = () => {};
+    idp.held = new Promise((resolve) => {
+      release = resolve;
+    });
+    gateway.aheadMs = 0.999 * HOUR;
+    const asked = idp.count('/token');
+    const renewing = new Browser().get(`${origin}/x`, { cookie, accept: '*/*' });
+    await eventually(() => idp.count('/token') > asked, 'a renewal');
+    expect((await browser.get(`${origin}/oauth2/logout`)).status).toBe(303);
+    release();
+    const page = await renewing;
+    expect([page.status, JSON.parse(page.body).code]).toEqual([401, 'session-expired']);
+    expect(page.headers['set-cookie']).toEqual(['shop=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0']);
+  });
+
   test('the provider stopped, silent, back: who is in stays, who is not gets 503 in time, and no restart', async () => {
     const { gateway, idp, browser } = await scene({ session: session(store), timeoutMs: 500 });
     const { origin } = gateway;

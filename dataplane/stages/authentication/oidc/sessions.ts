@@ -45,6 +45,8 @@ export class Sessions {
   readonly #deps: SessionsDeps;
   readonly #known = new TokenCache<Known>(KNOWN);
   readonly #underWay = new Map<string, Promise<Settled>>();
+  /** By cookie, for as long as a renewal may be under way. */
+  readonly #ended = new TokenCache<true>(KNOWN);
 
   constructor(deps: SessionsDeps) {
     this.#deps = deps;
@@ -81,7 +83,9 @@ export class Sessions {
 
   /** Null: there was none. Rejects where the store can't be reached. */
   async end(cookie: string): Promise<Session | null> {
+    const { epochMs, timeoutMs } = this.#deps;
     this.#known.delete(cookie);
+    this.#ended.set(cookie, true, epochMs() + 4 * timeoutMs);
     const session = await this.#deps.keeper.read(cookie);
     await this.#deps.keeper.end(cookie);
     return session;
@@ -118,6 +122,9 @@ export class Sessions {
     // OpenID Connect Core 1.0 section 12.2: it is the same person.
     if (tokens.claims !== null && tokens.claims.sub !== before.claims.sub)
       throw new LoginError('refused', 'the renewed ID token is of somebody else');
+    // A logout meanwhile, here or elsewhere, must not be undone.
+    if (this.#ended.get(cookie, epochMs()) !== undefined || (await keeper.read(cookie)) === null)
+      throw new LoginError('refused', 'the session was ended meanwhile');
     const renewed = { ...tokens, refreshToken: tokens.refreshToken ?? before.refreshToken };
     const idToken = tokens.idToken ?? before.idToken;
     const claims = tokens.claims ?? before.claims;
