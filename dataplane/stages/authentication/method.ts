@@ -51,4 +51,7 @@ export interface Method {
   readonly close?: () => void;
 }
 
+/** In `exchange.locals` of a request that is only explained: what can be used once stays unused. */
+export const EXPLAINED = 'explained';
+
 export const ABSENT: Finding = { kind: 'absent' };

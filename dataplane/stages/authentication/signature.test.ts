@@ -19,6 +19,7 @@ import {
 } from './signature/rfc9421.fixture.ts';
 import { createVerify } from './signature/verify.ts';
 import { create } from './signature.ts';
+import { compose } from './stage.ts';
 
 const ID = 'credentials/a/b/c/signature';
 
@@ -235,6 +236,14 @@ describe('a nonce', () => {
     const forged = signed({ parameters });
     forged.headers.set('signature', 's=:AAAA:');
     expect(summary(await living.find(forged))).toBe('signature-invalid');
+    expect(summary(await living.find(signed({ parameters })))).toBe('acme');
+  });
+
+  test('is not used up by who only explains', async () => {
+    const living = method({}, [HMAC]);
+    const config = { anyOf: [['signed']], optional: false, consumerHeader: '', groupsHeader: '' };
+    const stage = compose(config, [living], contextFixture());
+    for (let i = 0; i < 2; i++) expect(await stage.explain?.(signed({ parameters }))).toMatchObject({ answer: null });
     expect(summary(await living.find(signed({ parameters })))).toBe('acme');
   });
 

@@ -9,7 +9,7 @@ import { problem } from '../../pipeline/respond.ts';
 import type { MethodConfig } from '../../snapshot/sections/authentication.ts';
 import type { StageContext } from '../context.ts';
 import { StageError } from '../stage-error.ts';
-import { ABSENT, type Finding, type Method, type Vouched } from './method.ts';
+import { ABSENT, EXPLAINED, type Finding, type Method, type Vouched } from './method.ts';
 import { signatureBase } from './signature/base.ts';
 import { digestHolds } from './signature/digest.ts';
 import { readSignatures, type SignatureInput } from './signature/fields.ts';
@@ -41,7 +41,7 @@ export function create(config: Config, context: StageContext, field: string): Me
     const key = keys.get(input.keyId) as Key;
     const fault = examine(exchange, input, key);
     if (fault !== null) return fault;
-    return coversBody(exchange, input) ? checkBody(exchange, input, key) : checkNonce(input, key);
+    return coversBody(exchange, input) ? checkBody(exchange, input, key) : checkNonce(exchange, input, key);
   }
 
   function examine(exchange: Exchange, input: SignatureInput, key: Key): Finding | null {
@@ -68,7 +68,7 @@ export function create(config: Config, context: StageContext, field: string): Me
     const digest = exchange.headers.getCombined('content-digest') ?? '';
     const read = await bufferBody(exchange, maxBodyBytes);
     if (read.kind === 'body')
-      return digestHolds(digest, read.bytes) ? checkNonce(input, key) : refused('content-digest');
+      return digestHolds(digest, read.bytes) ? checkNonce(exchange, input, key) : refused('content-digest');
     const [status, code, detail] =
       read.kind === 'too-large'
         ? ([413, 'signed-body-too-large', 'The body is longer than this route takes of a signed request.'] as const)
@@ -78,9 +78,9 @@ export function create(config: Config, context: StageContext, field: string): Me
     return { kind: 'answer', answer: problem(status, code, detail, exchange.requestId) };
   }
 
-  function checkNonce(input: SignatureInput, key: Key): Finding | Promise<Finding> {
+  function checkNonce(exchange: Exchange, input: SignatureInput, key: Key): Finding | Promise<Finding> {
     const { nonce, keyId, created = 0 } = input;
-    if (remember === null || nonce === undefined) return key.vouched;
+    if (remember === null || nonce === undefined || exchange.locals?.has(EXPLAINED) === true) return key.vouched;
     const verdict = remember(keyId, nonce, created * 1000 + maxAgeMs + skewMs + 1000);
     if (verdict instanceof Promise) return verdict.then((late) => judge(late, key));
     return judge(verdict, key);

@@ -13,7 +13,7 @@ import type { AuthenticationSection } from '../../snapshot/sections/authenticati
 import type { StageContext } from '../context.ts';
 import { StageError } from '../stage-error.ts';
 import { closeAll, createMethods } from './create-methods.ts';
-import type { Finding, Method, Vouched } from './method.ts';
+import { EXPLAINED, type Finding, type Method, type Vouched } from './method.ts';
 
 export function createAuthentication(config: AuthenticationSection, context: StageContext): Stage {
   const methods = createMethods(config.methods, context);
@@ -219,6 +219,8 @@ export function compose(
 
   /** Really asks the methods, so that what it says is what the request would get; the stage's counters count it. */
   async function explain(exchange: Exchange): Promise<Explained> {
+    exchange.locals ??= new Map();
+    exchange.locals.set(EXPLAINED, true);
     const answer = await onRequest(exchange);
     if (answer !== undefined) {
       const { status, code } = answer;
