@@ -49,6 +49,32 @@ export function fieldValue(i: number, text: string, base: number): string {
   return text.slice((spans[i * 5 + 3] as number) - base, (spans[i * 5 + 4] as number) - base);
 }
 
+let viewed: ArrayBufferLike | null = null;
+let view: DataView<ArrayBufferLike> = new DataView(new ArrayBuffer(0));
+
+/**
+ * Goes on over what a value may hold, four bytes at a time; stops at the latest where four hold a control character or `end` is near. A token of
+ * 700 characters would else be a third of the time a head takes.
+ */
+function skipPlain(bytes: Uint8Array, from: number, end: number): number {
+  const { buffer, byteOffset } = bytes;
+  if (buffer !== viewed) {
+    viewed = buffer;
+    view = new DataView(buffer);
+  }
+  const last = end - 4;
+  let at = from;
+  while (at <= last) {
+    const word = view.getInt32(byteOffset + at, true);
+    const other = word ^ 0x7f7f7f7f;
+    // The highest bit of a byte that is below 0x20, or 0x7f: a subtraction borrows into it.
+    const found = ((word - 0x20202020) & ~word) | ((other - 0x01010101) & ~other);
+    if ((found & 0x80808080) !== 0) break;
+    at += 4;
+  }
+  return at;
+}
+
 /**
  * Scans field lines from `from` to the empty line that ends them (RFC 9112 section 5). Returns the offset after it, INCOMPLETE, or a
  * refusal. What it returns depends on the bytes only, never on how they were split: a refusal is that of the first offending byte, and
@@ -85,6 +111,8 @@ export function scanFields(bytes: Uint8Array, from: number, available: number, l
     if (++at >= end) return out;
     while (bytes[at] === SP || bytes[at] === HTAB) if (++at >= end) return out;
     const valueStart = at;
+    at = skipPlain(bytes, at, end);
+    if (at >= end) return out;
     byte = bytes[at] as number;
     while (VALUE[byte] !== 0) {
       if (++at >= end) return out;
