@@ -200,7 +200,8 @@ function fieldLines(headers: Headers): string {
         if (name === 'transfer-encoding') continue;
         break;
     }
-    text += `${name}: ${fields[i + 1]}\r\n`;
+    // biome-ignore lint/style/useTemplate: a template has each part converted to a string, by a call
+    text = text + name + ': ' + (fields[i + 1] as string) + '\r\n';
   }
   return text;
 }

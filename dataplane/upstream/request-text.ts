@@ -79,7 +79,8 @@ export function requestText(exchange: Exchange, options: ForwardOptions, expect:
         if (name === 'proxy-authorization') continue;
         break;
     }
-    text += `${name}: ${value}\r\n`;
+    // biome-ignore lint/style/useTemplate: a template has each part converted to a string, by a call
+    text = text + name + ': ' + value + '\r\n';
   }
 
   if (trusted) {
