@@ -9,6 +9,11 @@ export interface OutboundRequest {
   readonly timeoutMs: number;
   /** Longest body taken. */
   readonly maxBytes: number;
+  /**
+   * May be done twice: it is sent once more when its connection breaks before the answer, as kept-alive ones do that the server closes at
+   * that moment. Default: GET and HEAD (RFC 9110 section 9.2.2).
+   */
+  readonly repeatable?: boolean;
 }
 
 export interface OutboundResponse {

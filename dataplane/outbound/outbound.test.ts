@@ -146,6 +146,32 @@ test.each([
   expect((await failure(outbound().request(get(url)))).code).toBe(code);
 });
 
+test('a kept-alive connection that ends when it is used again: what may be done twice is sent once more', async () => {
+  const url = await listen(
+    net.createServer((socket) => {
+      let requests = 0;
+      socket.on('error', () => {});
+      socket.on('data', () => {
+        if (requests++ === 0) socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
+        else socket.destroy();
+      });
+    }),
+  );
+  const client = outbound();
+  for (let i = 0; i < 6; i++) expect((await client.request(get(url))).body.toString()).toBe('ok');
+  const post = get(url, { method: 'POST', body: 'x' });
+  const outcomes = [];
+  for (let i = 0; i < 4; i++)
+    outcomes.push(
+      await client.request(post).then(
+        () => 'ok',
+        ({ code }) => code,
+      ),
+    );
+  expect(outcomes).toContain('unreachable');
+  for (let i = 0; i < 4; i++) await client.request({ ...post, repeatable: true });
+});
+
 test('one origin that is dead does not keep others from being asked, however many there are', async () => {
   const client = outbound();
   const dead = `http://127.0.0.1:${await freePort()}`;

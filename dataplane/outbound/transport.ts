@@ -16,6 +16,12 @@ const MAX_ORIGINS = 256;
 const WINDOW_MS = 10_000;
 const VOLUME = 5;
 
+const CONNECTIONS = {
+  connect: { timeout: CONNECT_TIMEOUT_MS },
+  connections: MAX_CONNECTIONS,
+  maxHeaderSize: 16_384,
+} as const;
+
 interface Origin {
   readonly breaker: CircuitBreaker<[OutboundRequest], OutboundResponse>;
   inFlight: number;
@@ -23,12 +29,9 @@ interface Origin {
 
 export class Transport {
   readonly #limits: OutboundLimits;
-  readonly #agent = new Agent({
-    connect: { timeout: CONNECT_TIMEOUT_MS },
-    connections: MAX_CONNECTIONS,
-    pipelining: 1,
-    maxHeaderSize: 16_384,
-  });
+  readonly #agent = new Agent({ ...CONNECTIONS, pipelining: 1 });
+  /** A connection each: where a server closed one it has closed its others too. */
+  readonly #fresh = new Agent({ ...CONNECTIONS, pipelining: 0 });
   /** In the order of their last use. */
   readonly #origins = new Map<string, Origin>();
 
@@ -54,7 +57,7 @@ export class Transport {
 
   async close(): Promise<void> {
     for (const { breaker } of this.#origins.values()) breaker.shutdown();
-    await this.#agent.destroy();
+    await Promise.all([this.#agent.destroy(), this.#fresh.destroy()]);
   }
 
   #originOf({ url }: OutboundRequest): Origin {
@@ -95,15 +98,25 @@ export class Transport {
         reject(new OutboundError('timeout', `${describeRequest(request)}: no answer within ${request.timeoutMs} ms`));
         abort.abort();
       }, request.timeoutMs);
-      this.#exchange(request, abort.signal)
+      this.#exchangeTwice(request, abort.signal)
         .then(resolve, (error: unknown) => reject(failureOf(request, error)))
         .finally(() => clearTimeout(timer));
     });
   }
 
-  async #exchange(request: OutboundRequest, signal: AbortSignal): Promise<OutboundResponse> {
+  async #exchangeTwice(request: OutboundRequest, signal: AbortSignal): Promise<OutboundResponse> {
+    const { method, repeatable = method === 'GET' || method === 'HEAD' } = request;
+    try {
+      return await this.#exchange(request, signal, this.#agent);
+    } catch (error) {
+      if (!repeatable || signal.aborted || !isBroken(error)) throw error;
+      return this.#exchange(request, signal, this.#fresh);
+    }
+  }
+
+  async #exchange(request: OutboundRequest, signal: AbortSignal, dispatcher: Agent): Promise<OutboundResponse> {
     const { statusCode, headers, body } = await send(request.url, {
-      dispatcher: this.#agent,
+      dispatcher,
       method: request.method as 'GET',
       headers: request.headers ?? {},
       body: request.body ?? null,
@@ -123,6 +136,13 @@ export class Transport {
     }
     return { status: statusCode, headers, body: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks) };
   }
+}
+
+/** A connection that was there, and ended. */
+function isBroken(error: unknown): boolean {
+  if (error instanceof errors.SocketError) return true;
+  const { code } = error as { code?: unknown };
+  return code === 'ECONNRESET' || code === 'EPIPE';
 }
 
 function failureOf(request: OutboundRequest, error: unknown): OutboundError {

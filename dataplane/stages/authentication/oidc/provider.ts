@@ -151,6 +151,8 @@ export class Provider {
 
   #followKeys(url: string | undefined): void {
     if (url === undefined || this.#keys?.url === url) return;
+    // Keys from a plain connection would be anybody's.
+    if (url.startsWith('http:') && !this.#config.issuer.startsWith('http:')) return;
     this.#keys?.keys.close();
     const { http, now, random } = this.#deps;
     const config = { source: 'url' as const, url, timeoutMs: this.#config.timeoutMs, ...KEYS };

@@ -80,7 +80,7 @@ export class Introspector {
   async #ask(token: string): Promise<Claims | null> {
     const { url, client, timeoutMs } = this.#config;
     const request = formRequest(url, { token, token_type_hint: 'access_token' }, client, this.#deps.secret);
-    const answer = await this.#deps.http.request({ ...request, timeoutMs, maxBytes: MAX_BYTES });
+    const answer = await this.#deps.http.request({ ...request, timeoutMs, maxBytes: MAX_BYTES, repeatable: true });
     if (answer.status !== 200) throw new Error(`the server answers ${answer.status}`);
     const claims = readAnswer(answer.body.toString());
     this.#failures = 0;
