@@ -6,8 +6,8 @@ export default defineConfig({
   test: {
     include: ['dataplane/**/*.test.ts', 'controller/**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**'],
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     pool: 'forks',
     maxWorkers: 2,
   },

@@ -58,7 +58,7 @@ export class Inbox<T> {
   }
 
   /** The next one not taken yet; only those that fit, where `fits` is given (the others are skipped). */
-  async next(fits: (value: T) => boolean = () => true, timeoutMs = 10_000): Promise<T> {
+  async next(fits: (value: T) => boolean = () => true, timeoutMs = 30_000): Promise<T> {
     const deadline = setTimeout(() => this.push(TIMED_OUT as T), timeoutMs);
     try {
       for (;;) {
