@@ -22,6 +22,7 @@ import { type AuthenticationMethod, authenticationSection } from '../../snapshot
 import { forward } from '../../upstream/forward.ts';
 import { createUpstream } from '../../upstream/upstream.ts';
 import { loadStages } from '../registry.ts';
+import type { Services } from '../services.ts';
 
 export class ListeningGateway {
   /** Requests as the backend got them. */
@@ -31,6 +32,7 @@ export class ListeningGateway {
   aheadMs = 0;
   readonly #wheel = startWheel();
   readonly #http = new Outbound({ restMs: 20 });
+  readonly #services: Services = { ...QUIET_STAGES.services, http: this.#http };
   readonly #backend = http.createServer((request, response) => {
     this.seen.push(request);
     response.end(`${request.method} ${request.url}`);
@@ -50,7 +52,7 @@ export class ListeningGateway {
     stages: {
       ...QUIET_STAGES,
       epochMs: () => Date.now() + this.aheadMs,
-      services: { ...QUIET_STAGES.services, http: this.#http },
+      services: this.#services,
     },
     defaults: RUNTIME_DEFAULTS,
   });
@@ -62,6 +64,11 @@ export class ListeningGateway {
     wheel: this.#wheel,
   });
   #port = 0;
+
+  /** `services`: instead of those in memory. */
+  constructor(services: Partial<Services> = {}) {
+    Object.assign(this.#services, services);
+  }
 
   get origin(): string {
     return `http://127.0.0.1:${this.#port}`;
