@@ -22,8 +22,17 @@ const KEY = 'good-key-0123456789abcdef';
 const PASSWORD = 'good-password-9f8e7d';
 const HMAC = Buffer.from('hmac-secret-0123456789abcdef-0123456789');
 const CLIENT_SECRET = 'client-secret-4711';
+const COOKIE_KEY = 'cookie-key-0123456789abcdef-0123456789';
 /** What clients send and must be seen nowhere, whether it was right or wrong. */
-const seenNowhere = new Set<string>([KEY, PASSWORD, HMAC.toString('base64'), CLIENT_SECRET, btoa(CLIENT_SECRET)]);
+const seenNowhere = new Set<string>([
+  KEY,
+  PASSWORD,
+  HMAC.toString('base64'),
+  CLIENT_SECRET,
+  btoa(CLIENT_SECRET),
+  COOKIE_KEY,
+  btoa(COOKIE_KEY),
+]);
 
 function secret(text: string): string {
   seenNowhere.add(text);
@@ -122,6 +131,16 @@ async function snapshot(authorizer: string) {
         ...{ cacheMs: 0, cacheHeaders: [], cacheScope: 'request' },
       }),
     ),
+    { kind: 'secret' as const, id: 'secret/a/p/cookies/key', value: btoa(COOKIE_KEY) },
+    ...guarded(
+      'oidc',
+      authentication({
+        ...{ kind: 'oidc', issuer: `http://${authorizer}`, scopes: ['openid'], timeoutMs: 5_000, clockSkewMs: 0 },
+        client: { id: 'gateway', secret: 'secret/a/p/client/secret', authentication: 'basic' },
+        ...{ callbackPath: '/oidc/callback', logoutPath: '/oidc/logout', afterLogoutPath: '/' },
+        session: { store: 'cookie', keys: ['secret/a/p/cookies/key'], cookieName: 'session', maxAgeMs: 3_600_000 },
+      }),
+    ),
     ...guarded('rule', authentication(apiKey), authorization([{ action: 'deny' }])),
     ...guarded('default', authentication(apiKey), authorization([{ groups: ['staff'] }])),
     ...guarded('scope', authentication(jwt), authorization([{ scopes: ['write'] }])),
@@ -205,6 +224,12 @@ test('every refusal says why, to the client, the log and the metric; no credenti
       ...{ line: 'GET /signature', status: 401, challenge: 'Signature realm="tidegate"' },
       ...more,
     })),
+    { line: 'GET /oidc', status: 401, code: 'credentials-missing', challenge: 'Cookie realm="tidegate"' },
+    {
+      ...{ line: 'GET /oidc', status: 401, code: 'session-expired', challenge: 'Cookie realm="tidegate"' },
+      fields: { cookie: `session=${secret('garbage-in-session')}` },
+    },
+    { line: `GET /oidc/callback?code=${secret('authorization-code')}&state=x`, status: 400, code: 'login-state' },
     { line: 'GET /forward', status: 403, code: 'forward-auth-refused' },
     {
       ...{ line: 'GET /forward', status: 429, code: 'forward-auth-refused' },

@@ -117,6 +117,9 @@ function createMethod(config: MethodConfig<'oidc'>, parts: OidcParts, { epochMs 
       return { kind: 'answer', answer: withCookies(answer, [...values, cookies.clearLogin(returned.state)]) };
     } catch (error) {
       return findingOf(error);
+    } finally {
+      // The authorization code stands there: not for the log, however this ended.
+      exchange.query = undefined;
     }
   }
 

@@ -109,11 +109,7 @@ export function compose(
 
   function settle(exchange: Exchange, findings: readonly (Finding | undefined)[]): Answer | undefined {
     const answering = findings.find((finding) => finding?.kind === 'answer');
-    if (answering?.kind === 'answer') {
-      // The authorization code of a login stands there: not for the log.
-      exchange.query = undefined;
-      return answering.answer;
-    }
+    if (answering?.kind === 'answer') return answering.answer;
     if (findings[0]?.kind === 'vouched') return acceptOne(exchange, 0, findings[0]);
     return refuse(exchange, findings);
   }
