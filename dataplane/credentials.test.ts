@@ -99,7 +99,10 @@ test('keys and passwords of a store come and go while it serves, and of Secrets 
   await until(401, { 'x-api-key': key });
   await until(401, basic('acme', 'correct horse'));
   const refused = await ask(http, basic('ada', 'guess'));
-  expect(refused).toMatchObject({ status: 401, challenge: 'Basic realm="the shop", charset="UTF-8"' });
+  expect(refused).toMatchObject({
+    status: 401,
+    challenge: 'ApiKey realm="tidegate", Basic realm="the shop", charset="UTF-8"',
+  });
   expect(await ask(http, basic('ada', 'U*U'))).toMatchObject({ status: 200 });
 
   const metrics = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text();

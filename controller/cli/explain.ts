@@ -39,8 +39,8 @@ Examples:
   tidegate explain POST https://api.example.com/orders -H 'authorization: Bearer eyJ…' --address 203.0.113.7
   tidegate explain GET https://api.example.com/orders/42 --kube -n tidegate
 
-Credentials are really checked: a service that has to be asked is asked, and the nonce of a signature is used up by it.
-Rate limits are looked at without being used. A section is shown with the Policy it comes from; the first one that would
+Credentials are really checked, so a service that has to be asked is asked. What can be used once stays unused, and rate
+limits are looked at without being taken from. A section is shown with the Policy it comes from; the first one that would
 answer the request is the last one shown. Nothing of a credential is printed.
 
 Exit status: 0 the request would be served, 1 no answer or a wrong question, 2 the gateway would refuse it (4xx or 5xx).`,

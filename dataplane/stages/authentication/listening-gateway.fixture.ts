@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { startWheel } from '../../io/wheel.ts';
 import { createHttp1Listener } from '../../listener/http1.ts';
 import { Outbound } from '../../outbound/outbound.ts';
+import { memoryExchange } from '../../pipeline/memory-downstream.ts';
 import { createRequestIds } from '../../pipeline/request-id.ts';
 import { RUNTIME_DEFAULTS } from '../../runtime/deps.ts';
 import { Runtime } from '../../runtime/runtime.ts';
@@ -112,6 +113,14 @@ export class ListeningGateway {
     const ids = new Set(resources.map(({ id }) => id));
     const removed = Array.from(this.#runtime.held(), ({ id }) => id).filter((id) => !ids.has(id));
     return this.#runtime.apply({ upsert, removed }).rejected.map(({ id, message }) => `${id}: ${message}`);
+  }
+
+  /** What would become of a request, in one line; nothing is sent. */
+  async explain(path: string, cookie: string): Promise<string> {
+    const fields = cookie === '' ? [] : ['cookie', cookie];
+    const exchange = memoryExchange(`GET ${path}`, { fields, authority: new URL(this.origin).host });
+    const { sections, answer } = await this.#runtime.explain(exchange, undefined);
+    return `${answer?.status ?? 'served'} ${sections[0]?.text}`;
   }
 
   async stop(): Promise<void> {

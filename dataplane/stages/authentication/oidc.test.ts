@@ -138,6 +138,26 @@ describe.each(STORES)('sessions in %s', (store) => {
     if (store === 'memory') expect(JSON.parse(copied.body).code).toBe('session-expired');
   });
 
+  test('who only explains logs nobody in or out and renews nothing', async () => {
+    const { gateway, idp, browser } = await scene({ session: session(store) });
+    const { origin } = gateway;
+    expect(await gateway.explain('/x', '')).toBe('401 This route needs credentials.');
+    const target = await browser.visit(origin, (next) => next.includes('/oauth2/callback'));
+    const { pathname, search } = new URL(target.headers.location ?? '');
+    const asked = idp.asked.length;
+    expect(await gateway.explain(`${pathname}${search}`, browser.header(origin))).toMatch(/^303 a step of a login/);
+    expect(idp.asked).toHaveLength(asked);
+    expect((await browser.visit(target.headers.location ?? '')).status).toBe(200);
+    const cookie = browser.header(origin);
+    expect(await gateway.explain('/oauth2/logout', cookie)).toMatch(/^303 a step of a login/);
+    gateway.aheadMs += 0.999 * HOUR;
+    const tokens = idp.count('/token');
+    expect(await gateway.explain('/x', cookie)).toBe('served login: consumer alice (staff, gold)');
+    expect(idp.count('/token')).toBe(tokens);
+    expect((await browser.fetch(`${origin}/x`)).status).toBe(200);
+    expect(await gateway.explain('/x', 'shop=nonsense')).toMatch(/^401 /);
+  });
+
   test('a logout while the tokens are being renewed is not undone', async () => {
     const { gateway, idp, browser } = await scene({ session: session(store), timeoutMs: 10_000 });
     const { origin } = gateway;

@@ -7,7 +7,7 @@ import type { Exchange } from '../../pipeline/exchange.ts';
 import { problem, redirect } from '../../pipeline/respond.ts';
 import type { MethodConfig } from '../../snapshot/sections/authentication.ts';
 import type { StageContext } from '../context.ts';
-import { ABSENT, type Finding, type Method } from './method.ts';
+import { ABSENT, EXPLAINED, type Finding, type Method } from './method.ts';
 import { Cookies } from './oidc/cookies.ts';
 import { Login, withCookies } from './oidc/login.ts';
 import { LoginError } from './oidc/login-error.ts';
@@ -142,11 +142,12 @@ function createMethod(config: MethodConfig<'oidc'>, parts: OidcParts, { epochMs 
     ],
     strip: config.keepCredential ? null : (exchange) => cookiesOf(exchange).strip(exchange),
     find(exchange) {
-      if (exchange.path === config.callbackPath) return comeBack(exchange);
-      if (exchange.path === config.logoutPath) return leave(exchange);
+      const explained = exchange.locals?.has(EXPLAINED) === true;
+      if (exchange.path === config.callbackPath) return explained ? STEP : comeBack(exchange);
+      if (exchange.path === config.logoutPath) return explained ? STEP : leave(exchange);
       const cookie = cookiesOf(exchange).session(exchange);
       if (cookie === undefined) return isNavigation(exchange) ? send(exchange, []) : ABSENT;
-      const settled = sessions.find(cookie);
+      const settled = explained ? sessions.peek(cookie) : sessions.find(cookie);
       if (settled instanceof Promise) return settled.then((late) => findingFor(exchange, late));
       return findingFor(exchange, settled);
     },
@@ -156,6 +157,9 @@ function createMethod(config: MethodConfig<'oidc'>, parts: OidcParts, { epochMs 
     },
   };
 }
+
+/** Of a callback or a logout that is only explained: nobody is logged in or out by it. */
+const STEP: Finding = { kind: 'answer', answer: redirect(303, '/') };
 
 function findingOf(error: unknown): Finding {
   if (error instanceof LoginError) return error.kind === 'refused' ? LOGIN_REFUSED : UNAVAILABLE.login;

@@ -67,6 +67,21 @@ export class Sessions {
     return settling;
   }
 
+  /** As `find`, with nothing renewed or remembered: for who only explains. Never rejects. */
+  async peek(cookie: string): Promise<Settled> {
+    const { keeper, vouch, epochMs } = this.#deps;
+    try {
+      const session = await keeper.read(cookie);
+      const nowMs = epochMs();
+      if (session === null || session.endsAtMs <= nowMs) return { kind: 'over' };
+      if (session.tokensUntilMs <= nowMs && session.refreshToken === undefined) return { kind: 'over' };
+      const vouched = vouch(session);
+      return vouched === null ? { kind: 'over' } : { kind: 'in', vouched, session };
+    } catch {
+      return { kind: 'unavailable' };
+    }
+  }
+
   /** Rejects where the store can't be reached, or with LoginError `refused` where nobody is named. */
   async begin(tokens: Tokens): Promise<{ readonly cookie: string; readonly session: Session }> {
     const nowMs = this.#deps.epochMs();
