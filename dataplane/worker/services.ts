@@ -1,5 +1,6 @@
 /** Makes what stages may use from outside, once a worker. */
 import { createMemoryStore } from '../limit/memory-store.ts';
+import { unpackShare } from '../limit/share.ts';
 import { Outbound } from '../outbound/outbound.ts';
 import { PasswordChecker } from '../passwords/checker.ts';
 import type { Services } from '../stages/services.ts';
@@ -33,7 +34,10 @@ export function createServices(setup: WorkerSetup, counters: StageCounters): Wor
       worker: setup.index,
       evictions: counter('limit_evictions', {}),
     }),
-    redis: redis === null ? null : new RedisLimitStore({ redis, timeoutMs: setup.redisTimeoutMs, now }),
+    redis:
+      redis === null
+        ? null
+        : new RedisLimitStore({ redis, timeoutMs: setup.redisTimeoutMs, now, workers: () => workersOf(setup) }),
   };
   const sessions = {
     memory: AskedSessions.over(setup.sessions),
@@ -48,4 +52,9 @@ export function createServices(setup: WorkerSetup, counters: StageCounters): Wor
       await Promise.all([http.close(), passwords.close(), redis?.close(), credentials?.close()]);
     },
   };
+}
+
+/** Of all data planes, if each has as many as this one. */
+function workersOf({ limits }: WorkerSetup): number {
+  return unpackShare(new Int32Array(limits.share)[0] as number).of * limits.workers;
 }

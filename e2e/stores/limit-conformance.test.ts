@@ -9,6 +9,6 @@ import { startRedisProcess } from '../components/redis.ts';
 describeWith(await startRedisProcess(), 'stores of limits', (server) => {
   const redis = new Redis({ url: server.url, counter: () => ({ value: 0 }) });
   afterAll(() => redis.close());
-  const store = new RedisLimitStore({ redis, timeoutMs: 5_000, now: () => performance.now() });
+  const store = new RedisLimitStore({ redis, timeoutMs: 5_000, now: () => performance.now(), workers: () => 3 });
   describeStore('limits in Redis, asked for each request', () => store);
 });

@@ -36,7 +36,7 @@ describeWith(await startRedisProcess(), 'rate limits of a policy, in Redis', (se
 
   function scene(...limits: Record<string, unknown>[]) {
     const { services } = contextFixture();
-    const store = new RedisLimitStore({ redis, timeoutMs: 2_000, now: () => performance.now() });
+    const store = new RedisLimitStore({ redis, timeoutMs: 2_000, now: () => performance.now(), workers: () => 3 });
     const context = contextFixture({
       policy: `policy/test/p${process.pid}-${Date.now()}-${serial++}/rateLimit`,
       services: { ...services, redis, limits: { ...services.limits, redis: store } },

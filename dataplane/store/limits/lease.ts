@@ -1,8 +1,8 @@
 /** What a worker holds of one limit for one caller, and how large the next batch is. Pure. */
 import type { LimiterOptions } from '../../limit/store.ts';
 
-/** Most of a limit that one worker may hold. */
-export const PART = 0.05;
+/** Most of a limit that all workers of all data planes may hold together. */
+export const PART = 0.2;
 /** How long a batch should last. */
 const TARGET_MS = 100;
 
@@ -53,9 +53,9 @@ export function newLease(key: string): Lease {
   };
 }
 
-/** Units a worker may hold, at least 1. */
-export function mostABatch({ algorithm, limit, burst }: LimiterOptions): number {
-  return Math.max(1, Math.floor(PART * (algorithm === 'tokenBucket' ? burst : limit)));
+/** Units one of so many workers may hold, at least 1. */
+export function mostABatch({ algorithm, limit, burst }: LimiterOptions, workers: number): number {
+  return Math.max(1, Math.floor((PART * (algorithm === 'tokenBucket' ? burst : limit)) / workers));
 }
 
 /** The next batch after one that was sent for at `sentAtMs` and brought `given` of `want`: twice as much while they last less than the target. */

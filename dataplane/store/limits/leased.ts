@@ -1,12 +1,12 @@
 /**
  * A limit whose units are fetched from Redis in batches and spent here, one batch a caller. A caller's first request waits for Redis; then the
  * next batch is fetched in the background, before the last is spent. Batches grow while they last less than TARGET_MS and shrink when they
- * last longer, up to PART of the limit. What was not used for IDLE_MS goes back.
+ * last longer, until all workers of all data planes together may hold PART of the limit. What was not used for IDLE_MS goes back.
  *
- * Bound, with W workers over all data planes and B = max(1, PART × burst or limit) units a batch: in any time at most W × B units more
- * than the exact limit, since a unit is counted when it is fetched and may be spent later; none more in a fixed window, whose batches end with
- * it. At most W × B units lie unused at the same time, for at most IDLE_MS + SWEEP_MS, and a batch whose answer is lost until its key is
- * whole again. A limit below 2 / PART is asked for each request.
+ * Bound, with W workers in all and H = max(W, PART × burst or limit): in any time at most H units more than the exact limit, since a unit is
+ * counted when it is fetched and may be spent later; none more in a fixed window, whose batches end with it. At most H units lie unused at the
+ * same time, for at most IDLE_MS + SWEEP_MS, and a batch whose answer is lost until its key is whole again. While data planes come and go, W is
+ * what the controller said last. A limit below 2 × W / PART is asked for each request.
  */
 import type { Decision, Limiter, LimiterOptions } from '../../limit/store.ts';
 import { scriptArguments } from './exact.ts';
@@ -27,7 +27,7 @@ export class LeasedLimit implements Limiter {
   readonly #options: RedisLimitsOptions;
   readonly #args: readonly (string | number)[];
   readonly #keyOf: (caller: string) => string;
-  readonly #most: number;
+  readonly #limit: LimiterOptions;
   readonly #pauseMs: number;
   /** By caller, in the order in which they came. */
   readonly #leases = new Map<string, Lease>();
@@ -37,7 +37,7 @@ export class LeasedLimit implements Limiter {
     this.#options = options;
     this.#args = scriptArguments(limit);
     this.#keyOf = keyOf;
-    this.#most = mostABatch(limit);
+    this.#limit = limit;
     const fullMs = (limit.burst * limit.windowMs) / limit.limit;
     this.#pauseMs = limit.algorithm === 'tokenBucket' ? Math.min(PAUSE_MS, fullMs / 4) : 0;
   }
@@ -132,7 +132,8 @@ export class LeasedLimit implements Limiter {
     // Whoever waits for them has them, even if their window ended on the way: Redis admitted that request.
     lease.goodUntilMs = Math.max(sentAtMs + goodMs, nowMs + 1);
     lease.emptyUntilMs = 0;
-    lease.batch = batchAfter(lease, given, want, sentAtMs, this.#most);
+    const most = mostABatch(this.#limit, this.#options.workers());
+    lease.batch = batchAfter(lease, given, want, sentAtMs, most);
     lease.fetchedAtMs = sentAtMs;
   }
 

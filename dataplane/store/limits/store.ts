@@ -11,6 +11,8 @@ export interface RedisLimitsOptions {
   readonly timeoutMs: number;
   /** ms, monotonic. */
   readonly now: () => number;
+  /** Workers of all data planes, this one among them, as far as is known. */
+  readonly workers: () => number;
 }
 
 export class RedisLimitStore implements LimitStore {

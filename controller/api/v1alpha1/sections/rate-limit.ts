@@ -138,11 +138,15 @@ const limit = withRules(
     mode: z
       .enum(['exact', 'leased'])
       .default('exact')
-      .describe('Of store redis. exact: asked for each request. leased: pods take units in batches.'),
+      .describe(
+        'Of store redis. exact: asked for each request, which waits for it. leased: the workers of all pods take units in batches and spend them without asking. Together they hold up to a fifth of the limit (of burst, for a tokenBucket), or a unit each where that is more: by so much they may admit more in any time, and so much may lie unused for 1.5 s. A limit below ten units a worker is asked for each request in either mode.',
+      ),
     onStoreFailure: z
       .enum(['allow', 'deny', 'local'])
       .default('local')
-      .describe('When Redis does not answer. allow: without this limit. deny: 503. local: by the share of the pod.'),
+      .describe(
+        'When Redis does not answer within TIDEGATE_REDIS_TIMEOUT_MS of the data plane (50 ms). allow: without this limit. deny: 503. local: by the share of the pod.',
+      ),
     dryRun: z
       .boolean()
       .default(false)
