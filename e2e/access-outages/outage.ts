@@ -50,6 +50,9 @@ export async function runOutage({
   onRecovery,
 }: Outage): Promise<Phases> {
   await scene.untilWell();
+  // On a machine that stands still for seconds a worker may have been given up while it started.
+  const restarts = () => scene.metric('tidegate_worker_restarts_total');
+  const before = await restarts();
   const load = new ConstantLoad(scene.url, [...asked, CONTROL], 'well');
   try {
     await sleep(WELL_MS);
@@ -77,7 +80,7 @@ export async function runOutage({
   printOutage(`${component.name}: ${harm}`, load.samples);
   // Every request has an answer, and nothing was started again: neither a worker nor the program.
   expect(load.samples.filter(({ status }) => status === 0)).toEqual([]);
-  expect(await scene.metric('tidegate_worker_restarts_total')).toBe(0);
+  expect(await restarts()).toBe(before);
   // Beyond its time-out a request waits only for what this machine does besides: so do requests that need nothing but the gateway.
   const longest = (samples: readonly Sample[]) => Math.max(...samples.map(({ ms }) => ms));
   const controls = load.samples.filter(({ name }) => name === CONTROL.name);
