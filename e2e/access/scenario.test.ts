@@ -2,6 +2,7 @@
  * Who may call, and how much: keys of Secrets, revoked while it runs; a protection that can't be built refuses, says so, and recovers; rules on
  * groups; one limit over two data planes without a store.
  */
+import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { beforeAll, expect, test } from 'vitest';
 import type { Cluster } from '../cluster/cluster.ts';
 import { until } from '../cluster/process.ts';
@@ -160,4 +161,49 @@ test('one limit over all data planes: together they admit it, each its share, an
   expect((await ask('/', ...withKey('umbrella-key-0123456789'))).status).toBe(200);
   const row = await cluster.kubectl(['get', 'policies', '-n', namespace, 'partners']);
   expect(row).toMatch(/Route\/echo\s+authentication,authorization,rateLimit\s+True\s+True/);
+});
+
+test('an expression that only the compiler can refuse closes the Route and says where it is wrong', async () => {
+  const rules = (cel: string) => ({ default: 'deny', rules: [{ name: 'tenant', action: 'allow', cel }] });
+  await cluster.apply(policy('partners', { authorization: rules('request.methd == "GET"') }));
+  const invalid = await condition(cluster, namespace, 'policy.tidegate.dev/partners', 'PartiallyInvalid', 'True');
+  expect(invalid.message).toContain(
+    'spec.authorization.rules[0].cel: must be an expression in CEL: no such key: methd',
+  );
+  await until('the route is closed', async () => (await ask()).status === 503, 10_000);
+  await cluster.apply(policy('partners', { authorization: rules('request.headers["x-tenant"] == "acme"') }));
+  await until('the rule holds', async () => (await ask('/', '-H', 'x-tenant: acme')).status === 200, 10_000);
+  expect((await ask('/', '-H', 'x-tenant: other')).status).toBe(403);
+});
+
+test('a signed request passes, with its body held against its digest; another body does not', async () => {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
+  await cluster.apply([
+    secret('signers', { acme: pem }),
+    policy('partners', {
+      authentication: { methods: [{ name: 'signed', signature: { secretRefs: [{ name: 'signers' }] } }] },
+    }),
+  ]);
+  await condition(cluster, namespace, 'policy.tidegate.dev/partners');
+  const signed = (body: string) => {
+    const digest = `sha-256=:${createHash('sha256').update(body).digest('base64')}:`;
+    const parameters = `("@method" "@authority" "@path" "@query" "content-digest");created=${Math.floor(Date.now() / 1000)};keyid="acme"`;
+    const lines = [
+      '"@method": POST',
+      `"@authority": ${HOST}`,
+      '"@path": /',
+      '"@query": ?',
+      `"content-digest": ${digest}`,
+    ];
+    const base = [...lines, `"@signature-params": ${parameters}`].join('\n');
+    const value = sign(null, Buffer.from(base), privateKey).toString('base64');
+    const fields = [`content-digest: ${digest}`, `signature-input: s=${parameters}`, `signature: s=:${value}:`];
+    return fields.flatMap((field) => ['-H', field]);
+  };
+  const good = await ask('/', ...signed('hello'), '-d', 'hello');
+  expect(good.status).toBe(200);
+  const changed = await ask('/', ...signed('hello'), '-d', 'hullo');
+  expect([changed.status, JSON.parse(changed.body).code]).toEqual([401, 'content-digest']);
+  expect(changed.text).toMatch(/www-authenticate: Signature realm="tidegate"/i);
 });
