@@ -62,6 +62,6 @@ export function mostABatch({ algorithm, limit, burst }: LimiterOptions, workers:
 export function batchAfter(lease: Lease, given: number, want: number, sentAtMs: number, most: number): number {
   if (given < want) return Math.max(1, Math.min(given, most));
   const lastedMs = sentAtMs - lease.fetchedAtMs;
-  if (lastedMs < TARGET_MS) return Math.min(most, lease.batch * 2);
-  return lastedMs > 2 * TARGET_MS ? Math.max(1, lease.batch >> 1) : Math.min(most, lease.batch);
+  const fitting = lastedMs < TARGET_MS ? lease.batch * 2 : lastedMs > 2 * TARGET_MS ? lease.batch >> 1 : lease.batch;
+  return Math.max(1, Math.min(most, fitting));
 }

@@ -78,7 +78,11 @@ export class Client {
     this.#connection.on('error', (error: Error) => {
       this.#lastError = error.message || String((error as NodeJS.ErrnoException).code ?? error.name);
     });
-    this.#connection.on('ready', () => this.#recover());
+    this.#connection.on('ready', () => {
+      // Said of an end without an error.
+      this.#lastError = 'it closed the connection';
+      this.#recover();
+    });
     this.#firstAttempt = new Promise((resolve) => {
       const settle = () => {
         this.#firstAttempt = null;
