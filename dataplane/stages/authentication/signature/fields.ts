@@ -72,13 +72,21 @@ function readComponents(items: Items): Component[] | null {
   for (const [name, parameters] of items) {
     // Section 2: names are strings in lower case, and each identifier stands once, whatever the order of its parameters.
     if (typeof name !== 'string' || name !== name.toLowerCase()) return null;
-    const sorted = [...parameters].sort(([a], [b]) => (a < b ? -1 : 1));
-    const identity = `${name}\n${sorted.map(([key, value]) => `${key}=${serializeBareItem(value)}`).join('\n')}`;
+    const plain = parameters.size === 0 && PLAIN.test(name);
+    const identity = plain ? name : identityOf(name, parameters);
     if (seen.has(identity)) return null;
     seen.add(identity);
-    components.push({ identifier: serializeItem([name, parameters]), name, parameters });
+    components.push({ identifier: plain ? `"${name}"` : serializeItem([name, parameters]), name, parameters });
   }
   return components;
+}
+
+/** Most components: nothing to escape, no parameters. */
+const PLAIN = /^@?[a-z0-9-]+$/;
+
+function identityOf(name: string, parameters: Items[number][1]): string {
+  const sorted = [...parameters].sort(([a], [b]) => (a < b ? -1 : 1));
+  return [name, ...sorted.map(([key, value]) => `${key}=${serializeBareItem(value)}`)].join('\n');
 }
 
 /** A parameter of another type than its own is malformed (section 2.3). */
