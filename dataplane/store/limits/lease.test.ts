@@ -27,7 +27,7 @@ test('all workers together hold at most a part of the limit, or a unit each', ()
 });
 
 test('a batch doubles while it is used up fast, halves when it lasts, and is what was given where there was no more', () => {
-  const lease = { ...newLease('key'), batch: 8 };
+  const lease = { ...newLease('caller', 'key'), batch: 8 };
   const after = (lastedMs: number, given = 8) => batchAfter({ ...lease, fetchedAtMs: 0 }, given, 8, lastedMs, 20);
   expect([after(10), after(99), after(100), after(200), after(201)]).toEqual([16, 16, 8, 8, 4]);
   expect([after(10, 3), after(10, 1)]).toEqual([3, 1]);
@@ -36,14 +36,14 @@ test('a batch doubles while it is used up fast, halves when it lasts, and is wha
   expect(batchAfter({ ...lease, batch: 16, fetchedAtMs: 0 }, 16, 16, 150, 5)).toBe(5);
   expect(batchAfter({ ...lease, batch: 16, fetchedAtMs: 0 }, 16, 16, 500, 5)).toBe(5);
   // The first one of a caller.
-  expect(batchAfter(newLease('key'), 1, 1, 10, 20)).toBe(1);
+  expect(batchAfter(newLease('caller', 'key'), 1, 1, 10, 20)).toBe(1);
 });
 
 test('whatever comes, a batch is from one unit to the most', () => {
   const step = fc.record({ given: fc.integer({ min: 1, max: 5_000 }), lastedMs: fc.integer({ min: 0, max: 1_000 }) });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 50 }), fc.integer({ min: 1, max: 1_000 }), (steps, most) => {
-      const lease = newLease('key');
+      const lease = newLease('caller', 'key');
       let nowMs = 0;
       for (const { given, lastedMs } of steps) {
         nowMs += lastedMs;

@@ -7,6 +7,7 @@ export const PART = 0.2;
 const TARGET_MS = 100;
 
 export interface Lease {
+  readonly caller: string;
   /** In Redis. */
   readonly key: string;
   /** Whole units to spend; of no worth from `goodUntilMs` on. */
@@ -33,8 +34,9 @@ export interface Lease {
   waiting: number;
 }
 
-export function newLease(key: string): Lease {
+export function newLease(caller: string, key: string): Lease {
   return {
+    caller,
     key,
     units: 0,
     goodUntilMs: 0,

@@ -11,6 +11,7 @@
 import type { Decision, Limiter, LimiterOptions } from '../../limit/store.ts';
 import { scriptArguments } from './exact.ts';
 import { batchAfter, type Lease, mostABatch, newLease } from './lease.ts';
+import { LeaseTable } from './lease-table.ts';
 import { ADJUST, LEASE } from './scripts.ts';
 import type { RedisLimitsOptions } from './store.ts';
 
@@ -29,8 +30,7 @@ export class LeasedLimit implements Limiter {
   readonly #keyOf: (caller: string) => string;
   readonly #limit: LimiterOptions;
   readonly #pauseMs: number;
-  /** By caller, in the order in which they came. */
-  readonly #leases = new Map<string, Lease>();
+  readonly #leases = new LeaseTable();
   #sweeping: NodeJS.Timeout | null = null;
 
   constructor(options: RedisLimitsOptions, limit: LimiterOptions, keyOf: (caller: string) => string) {
@@ -139,29 +139,29 @@ export class LeasedLimit implements Limiter {
 
   #add(caller: string): Lease {
     if (this.#leases.size >= MAX_LEASES) this.#evict();
-    const lease = newLease(this.#keyOf(caller));
-    this.#leases.set(caller, lease);
+    const lease = newLease(caller, this.#keyOf(caller));
+    this.#leases.add(lease);
     this.#sweeping ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
     return lease;
   }
 
   #evict(): void {
-    for (const [caller, lease] of this.#leases) {
+    for (const lease of this.#leases.values()) {
       if (lease.asking !== null) continue;
       this.#return(lease);
-      this.#leases.delete(caller);
+      this.#leases.delete(lease);
       return;
     }
     // All of them wait for Redis: the oldest goes on waiting, unknown to later requests.
-    this.#leases.delete(this.#leases.keys().next().value as string);
+    this.#leases.delete(this.#leases.values().next().value as Lease);
   }
 
   #sweep(): void {
     const nowMs = this.#options.now();
-    for (const [caller, lease] of this.#leases) {
+    for (const lease of this.#leases.values()) {
       if (lease.asking !== null || nowMs - lease.usedAtMs < IDLE_MS || nowMs < lease.emptyUntilMs) continue;
       this.#return(lease);
-      this.#leases.delete(caller);
+      this.#leases.delete(lease);
     }
     if (this.#leases.size > 0 || this.#sweeping === null) return;
     clearInterval(this.#sweeping);
