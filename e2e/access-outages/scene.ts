@@ -1,4 +1,4 @@
-/** The compiled programs, a controller with files and a data plane, before a backend that always answers. */
+/** The compiled programs, a controller with files and one or more data planes, before a backend that always answers. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -10,8 +10,10 @@ import { Programs, untilReady } from '../bench/programs.ts';
 import { until } from '../cluster/process.ts';
 
 export interface Scene {
-  /** Of the gateway. */
+  /** Of the gateway, its first data plane. */
   readonly url: string;
+  /** One each data plane. */
+  readonly urls: readonly string[];
   /** The message of the Policy's condition Programmed while it is False, else null; as `GET /api/v1/objects` of the controller has it. */
   trouble(policy: string): Promise<string | null>;
   /** Waits until the controller says of every Policy that it is programmed. */
@@ -29,6 +31,8 @@ export interface SceneOptions {
   /** Settings of the data plane. */
   readonly env?: Readonly<Record<string, string>>;
   readonly workers: number;
+  /** 1 when absent. */
+  readonly dataPlanes?: number;
 }
 
 interface ControllerObject {
@@ -40,10 +44,10 @@ interface ControllerObject {
 /** A status travels from the worker over the supervisor and the controller; never measured, only bounded. */
 const STATUS_TIMEOUT_MS = 60_000;
 
-/** Resolves when the data plane is ready. */
-export async function startScene({ yaml, workers, env = {} }: SceneOptions): Promise<Scene> {
+/** Resolves when the data planes are ready. */
+export async function startScene({ yaml, workers, dataPlanes = 1, env = {} }: SceneOptions): Promise<Scene> {
   const backend = await startBackend();
-  const [port = 0, controllerAdmin = 0, dataPlaneAdmin = 0] = await freePorts(3);
+  const [controllerAdmin = 0] = await freePorts(1);
   // Short: a socket lies in it.
   const dir = mkdtempSync(join(tmpdir(), 'tg-outage-'));
   const files = join(dir, 'config');
@@ -65,13 +69,15 @@ export async function startScene({ yaml, workers, env = {} }: SceneOptions): Pro
       .split('\n')
       .find((line) => line.includes('"refused"'));
     if (refused !== undefined) throw new Error(`the controller refuses the objects: ${refused}`);
-    const more = { env, adminPort: dataPlaneAdmin, accessLog: join(dir, 'access.log') };
-    const { program, url, readyUrl } = await startDataPlane({ programs, dir, port, workers, ...more });
-    await untilReady(program, () => ok(readyUrl), 60_000);
+    const planes = await Promise.all(
+      Array.from({ length: dataPlanes }, (_, i) => startPlane({ programs, dir, workers, env }, `data-plane-${i}`)),
+    );
+    const [{ url, dataPlaneAdmin }] = planes as [Plane];
     const admin = `http://127.0.0.1:${controllerAdmin}`;
     const trouble = (policy: string) => troubleOf(admin, policy);
     return {
       url,
+      urls: planes.map((plane) => plane.url),
       trouble,
       untilWell: () =>
         until('every Policy is well', async () => (await ailing(admin)).length === 0, STATUS_TIMEOUT_MS, 50),
@@ -88,6 +94,27 @@ export async function startScene({ yaml, workers, env = {} }: SceneOptions): Pro
     await stop();
     throw error;
   }
+}
+
+interface Plane {
+  readonly url: string;
+  readonly dataPlaneAdmin: number;
+}
+
+interface PlaneOptions extends Required<Pick<SceneOptions, 'workers' | 'env'>> {
+  readonly programs: Programs;
+  readonly dir: string;
+}
+
+/** Resolves when it is ready. */
+async function startPlane({ programs, dir, workers, env }: PlaneOptions, name: string): Promise<Plane> {
+  const [port = 0, dataPlaneAdmin = 0] = await freePorts(2);
+  const own = { ...env, TIDEGATE_NODE_NAME: name };
+  const files = { logFile: `${name}.log`, accessLog: join(dir, `${name}-access.log`), stateDir: join(dir, name) };
+  const options = { programs, dir, port, workers, adminPort: dataPlaneAdmin, env: own, ...files };
+  const { program, url, readyUrl } = await startDataPlane(options);
+  await untilReady(program, () => ok(readyUrl), 60_000);
+  return { url, dataPlaneAdmin };
 }
 
 /** Under it the backend is reached without a Policy. */

@@ -30,6 +30,8 @@ export interface DataPlaneOptions {
   readonly accessLog: string;
   /** Where the last good snapshot is kept; `state` in the folder when absent. */
   readonly stateDir?: string;
+  /** Name of its own log; `dataplane.log` when absent. */
+  readonly logFile?: string;
   readonly adminPort?: number;
   /** More settings. */
   readonly env?: Readonly<Record<string, string>>;
@@ -91,7 +93,7 @@ export async function startDataPlane(options: DataPlaneOptions): Promise<DataPla
       TIDEGATE_DRAIN_DEADLINE_MS: '2000',
       ...options.env,
     },
-    logFile: join(options.dir, 'dataplane.log'),
+    logFile: join(options.dir, options.logFile ?? 'dataplane.log'),
   });
   return { program, url: `http://127.0.0.1:${options.port}`, readyUrl: `http://127.0.0.1:${adminPort}/readyz` };
 }
