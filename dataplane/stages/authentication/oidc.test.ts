@@ -193,6 +193,7 @@ describe.each(STORES)('sessions in %s', (store) => {
       const callback = `${origin}/oauth2/callback?code=x&state=${state}&iss=${encodeURIComponent(idp.issuer)}`;
       const failed = await other.get(callback);
       expect([failed.status, JSON.parse(failed.body).code]).toEqual([503, 'login-unavailable']);
+      expect(gateway.troubles).toEqual([expect.stringMatching(/^identity provider .* can not be used: POST /)]);
       // Tokens that could be renewed now hold on to the end.
       gateway.aheadMs += 0.999 * HOUR;
       expect((await browser.fetch(`${origin}/x`)).status).toBe(200);
@@ -202,6 +203,7 @@ describe.each(STORES)('sessions in %s', (store) => {
       if (away === 'stopped') await idp.start();
       else idp.silent = false;
       await eventually(async () => (await browser.fetch(`${origin}/x`)).status === 200, 'a renewal');
+      await eventually(() => gateway.troubles.length === 0, 'an end of the trouble');
       const page = await new Browser().visit(`${origin}/new`);
       expect([page.status, page.body]).toEqual([200, 'GET /new']);
     }

@@ -45,7 +45,7 @@ export interface AuthorizationParts {
   readonly verifier: string;
 }
 
-const METADATA = { maxAgeMs: 3_600_000, staleMs: 86_400_000, cooldownMs: 30_000 };
+const METADATA = { maxAgeMs: 3_600_000, staleMs: 86_400_000, cooldownMs: 1_000 };
 const KEYS = { maxAgeMs: 600_000, staleMs: 3_600_000, cooldownMs: 10_000 };
 const MAX_BYTES = 262_144;
 /** Where the provider does not say how long an access token lives. */
@@ -73,8 +73,7 @@ export class Provider {
         this.#followKeys(metadata.serverMetadata().jwks_uri);
       },
       onFail: (error, tooOld) => {
-        if (tooOld && (this.voices.silent || !isOldNews(causeOf(error))))
-          this.voices.say(`identity provider ${config.issuer} can not be used: ${messageOf(causeOf(error))}`);
+        if (tooOld) this.#sayAway(causeOf(error));
       },
     });
   }
@@ -190,6 +189,11 @@ export class Provider {
     throw new LoginError('refused', 'the signature of the ID token is wrong');
   }
 
+  #sayAway(error: unknown): void {
+    if (this.voices.silent || !isOldNews(error))
+      this.voices.say(`identity provider ${this.#config.issuer} can not be used: ${messageOf(error)}`);
+  }
+
   #fail(error: unknown): never {
     const cause = causeOf(error);
     if (error instanceof oidc.AuthorizationResponseError)
@@ -200,7 +204,12 @@ export class Provider {
       const kind = ours || error.status >= 500 ? 'unavailable' : 'refused';
       throw new LoginError(kind, `the identity provider says ${error.error}`, { cause: error, ours });
     }
-    if (cause instanceof OutboundError) throw new LoginError('unavailable', cause.message, { cause });
+    if (cause instanceof OutboundError) {
+      this.#sayAway(cause);
+      // Fetched again until it succeeds: so it is noticed that the provider is back.
+      void this.#metadata.again();
+      throw new LoginError('unavailable', cause.message, { cause });
+    }
     const { code } = error as { code?: unknown };
     // A page instead of an answer: a proxy before the provider, while that is away.
     const unreadable = code === 'OAUTH_RESPONSE_IS_NOT_CONFORM' || code === 'OAUTH_RESPONSE_IS_NOT_JSON';
