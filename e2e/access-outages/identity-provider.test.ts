@@ -1,7 +1,7 @@
 /** The identity provider stops, is killed, is silent: keys and answers that are held count on, the rest is 503 in time, and it recovers. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Provider, startProvider } from './identity-provider/provider.ts';
-import { HARMS, runOutage, statuses } from './outage.ts';
+import { HARMS, OUTAGE_TIMEOUT_MS, runOutage, statuses } from './outage.ts';
 import { protectedRoute, type Scene, startScene } from './scene.ts';
 
 const TIMEOUT_MS = 2_000;
@@ -52,7 +52,7 @@ afterAll(async () => {
   await provider?.component.stop();
 });
 
-test.each(HARMS)('%s', async (harm) => {
+test.each(HARMS)('%s', { timeout: OUTAGE_TIMEOUT_MS }, async (harm) => {
   let token = await provider.opaqueToken();
   const bearer = (value: string) => ({ authorization: `Bearer ${value}` });
   const signed = async () => bearer(await provider.sign());

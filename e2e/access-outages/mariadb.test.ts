@@ -6,7 +6,7 @@ import { readStoreLocation } from '../../dataplane/store/credentials/location.ts
 import { openCredentialStore } from '../../dataplane/store/credentials/open.ts';
 import { describeWith } from '../components/in-tests.ts';
 import { startMariaDbProcess } from '../components/mariadb.ts';
-import { HARMS, runOutage, statuses } from './outage.ts';
+import { HARMS, OUTAGE_TIMEOUT_MS, runOutage, statuses } from './outage.ts';
 import { protectedRoute, type Scene, startScene } from './scene.ts';
 
 const FRESH_KEYS = 10_000;
@@ -33,7 +33,7 @@ describeWith(await startMariaDbProcess(), 'credentials while MariaDB is away', (
   });
   afterAll(() => scene?.stop());
 
-  test.each(HARMS)('%s', async (harm) => {
+  test.each(HARMS)('%s', { timeout: OUTAGE_TIMEOUT_MS }, async (harm) => {
     const { before, harmed, after, all } = await runOutage({
       scene,
       component: mariadb,

@@ -14,6 +14,11 @@ const WELL_MS = 1_500;
 const HARMED_MS = 3_000;
 const REQUESTS = 20;
 const SLACK_MS = 1_500;
+/** Where the gateway itself takes this long, so may what it asks: its time-outs then end questions that nobody harmed. */
+const STILL_MS = 300;
+const RUNS = 4;
+/** For all of them. */
+export const OUTAGE_TIMEOUT_MS = 300_000;
 /** A Route without a Policy. */
 const CONTROL: Asked = { name: 'control', path: CONTROL_PATH };
 
@@ -39,16 +44,27 @@ export interface Phases {
   readonly all: readonly Sample[];
 }
 
-export async function runOutage({
-  scene,
-  component,
-  harm,
-  asked,
-  timeoutMs,
-  policy,
-  says,
-  onRecovery,
-}: Outage): Promise<Phases> {
+/** Judges the first run during which this machine did not stand still, at the latest the last of RUNS. */
+export async function runOutage(outage: Outage): Promise<Phases> {
+  for (let run = 1; ; run++) {
+    const load = await loadThrough(outage);
+    const stoodStillMs = longest(load.samples.filter(({ name }) => name === CONTROL.name));
+    if (stoodStillMs > STILL_MS && run < RUNS) {
+      console.log(`once more: a request that needs nothing but the gateway took ${Math.ceil(stoodStillMs)} ms`);
+      continue;
+    }
+    // Beyond its time-out a request waits only for what this machine does besides.
+    expect(longest(load.samples)).toBeLessThan(outage.timeoutMs + stoodStillMs + SLACK_MS);
+    return {
+      before: (name) => load.of('well', name),
+      harmed: (name) => load.of(outage.harm, name),
+      after: (name) => load.of('well again', name),
+      all: load.samples,
+    };
+  }
+}
+
+async function loadThrough({ scene, component, harm, asked, policy, says, onRecovery }: Outage): Promise<ConstantLoad> {
   await scene.untilWell();
   // On a machine that stands still for seconds a worker may have been given up while it started.
   const restarts = () => scene.metric('tidegate_worker_restarts_total');
@@ -81,17 +97,12 @@ export async function runOutage({
   // Every request has an answer, and nothing was started again: neither a worker nor the program.
   expect(load.samples.filter(({ status }) => status === 0)).toEqual([]);
   expect(await restarts()).toBe(before);
-  // Beyond its time-out a request waits only for what this machine does besides: so do requests that need nothing but the gateway.
-  const longest = (samples: readonly Sample[]) => Math.max(...samples.map(({ ms }) => ms));
-  const controls = load.samples.filter(({ name }) => name === CONTROL.name);
-  expect(statuses(controls)).toEqual([200]);
-  expect(longest(load.samples)).toBeLessThan(timeoutMs + longest(controls) + SLACK_MS);
-  return {
-    before: (name) => load.of('well', name),
-    harmed: (name) => load.of(harm, name),
-    after: (name) => load.of('well again', name),
-    all: load.samples,
-  };
+  expect(statuses(load.samples.filter(({ name }) => name === CONTROL.name))).toEqual([200]);
+  return load;
+}
+
+function longest(samples: readonly Sample[]): number {
+  return Math.max(...samples.map(({ ms }) => ms));
 }
 
 async function harming(component: ProcessComponent, harm: Harm): Promise<void> {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { describeWith } from '../components/in-tests.ts';
 import { startRedisProcess } from '../components/redis.ts';
-import { HARMS, runOutage, statuses } from './outage.ts';
+import { HARMS, OUTAGE_TIMEOUT_MS, runOutage, statuses } from './outage.ts';
 import { protectedRoute, type Scene, startScene } from './scene.ts';
 
 /** More than the default of 50: what else this machine does must not look like an outage. */
@@ -34,7 +34,7 @@ describeWith(await startRedisProcess(), 'rate limits while Redis is away', (redi
   });
   afterAll(() => scene?.stop());
 
-  test.each(HARMS)('%s', async (harm) => {
+  test.each(HARMS)('%s', { timeout: OUTAGE_TIMEOUT_MS }, async (harm) => {
     const timeouts = () => scene.metric('tidegate_redis_commands_total', { outcome: 'timeout' });
     const timedOut = await timeouts();
     const { before, harmed, after, all } = await runOutage({

@@ -18,9 +18,11 @@ afterEach(async () => {
 });
 
 /** One data plane's. */
-function method(url: string) {
+async function method(url: string) {
   const redis = new Redis({ url, counter: () => ({ value: 0 }) });
   clients.push(redis);
+  redis.open();
+  await redis.attempted();
   const config = signatureMethod.parse({
     ...{ kind: 'signature', name: 's', credentials: [ID], components: [], maxBodyBytes: 0 },
     ...{ maxAgeMs: 60_000, skewMs: 1_000, nonce: 'required', nonceStore: 'redis' },
@@ -40,7 +42,7 @@ function signed(nonce: string) {
 
 describeWith(await startRedisProcess(), 'nonces in Redis', (server) => {
   test('are accepted once by all data planes together', async () => {
-    const [one, other] = [method(server.url), method(server.url)];
+    const [one, other] = [await method(server.url), await method(server.url)];
     expect((await one.find(signed('n1'))).kind).toBe('vouched');
     expect(await other.find(signed('n1'))).toMatchObject({ kind: 'refused', code: 'signature-replayed' });
     expect(await one.find(signed('n1'))).toMatchObject({ kind: 'refused', code: 'signature-replayed' });
@@ -50,7 +52,7 @@ describeWith(await startRedisProcess(), 'nonces in Redis', (server) => {
   });
 
   test('nobody passes while it does not answer, and it is used again when it does', async () => {
-    const living = method(server.url);
+    const living = await method(server.url);
     expect((await living.find(signed('m1'))).kind).toBe('vouched');
     await server.pause();
     for (let i = 0; i < 3; i++) {
