@@ -127,6 +127,20 @@ test('one that never answers costs its time-out, whatever it holds back, and lat
   }
 });
 
+test('a request from before a recovery that fails after it does not take the server for dead again', async () => {
+  let silent = true;
+  const url = await serve((_request, response) => {
+    if (!silent) response.end('ok');
+  });
+  const client = outbound(20);
+  const old = failure(client.request(get(url, { timeoutMs: 1_000 })));
+  await Promise.all(Array.from({ length: 6 }, () => failure(client.request(get(url, { timeoutMs: 50 })))));
+  silent = false;
+  while ((await client.request(get(url)).catch(() => null)) === null) await new Promise((r) => setTimeout(r, 5));
+  expect((await old).code).toBe('timeout');
+  expect((await client.request(get(url))).body.toString()).toBe('ok');
+});
+
 test('what waits for a free connection is bounded in time and number', async () => {
   const silent = await listen(net.createServer(() => {}));
   const client = outbound();

@@ -75,7 +75,19 @@ export class Transport {
   }
 
   #createOrigin(): Origin {
-    const breaker = new CircuitBreaker((request: OutboundRequest) => this.#send(request), {
+    let recoveries = 0;
+    /** Failures of requests that were sent before the server was well again. */
+    const oldNews = new WeakSet<object>();
+    const send = async (request: OutboundRequest): Promise<OutboundResponse> => {
+      const sentAfter = recoveries;
+      try {
+        return await this.#send(request);
+      } catch (error) {
+        if (sentAfter !== recoveries) oldNews.add(error as object);
+        throw error;
+      }
+    };
+    const breaker: Origin['breaker'] = new CircuitBreaker(send, {
       // Each request has its own.
       timeout: false,
       resetTimeout: this.#limits.restMs,
@@ -85,8 +97,10 @@ export class Transport {
       rollingPercentilesEnabled: false,
       enableSnapshots: false,
       // Whoever sends too much is alive.
-      errorFilter: (error: unknown) => error instanceof OutboundError && error.code === 'too-large',
+      errorFilter: (error: unknown) =>
+        error instanceof OutboundError && (error.code === 'too-large' || (breaker.closed && oldNews.has(error))),
     });
+    breaker.on('close', () => recoveries++);
     return { breaker, inFlight: 0 };
   }
 
