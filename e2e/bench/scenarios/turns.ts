@@ -47,7 +47,7 @@ export async function startPeers(
 ): Promise<Line> {
   const nginx = bench.binaries.get('nginx');
   if (nginx === undefined) throw new Error('the backend needs nginx');
-  const [backendPort = 0, ...ports] = await freePorts(peers.length + 1);
+  const [backendPort = 0] = await freePorts(1);
   const folder = (of: string): string => {
     const dir = join(bench.dir, name, of.replaceAll(/[^a-z0-9+-]/g, '_'));
     mkdirSync(dir, { recursive: true });
@@ -61,16 +61,21 @@ export async function startPeers(
     nginx,
   });
   const started: Started[] = [];
-  for (const [index, peer] of peers.entries()) {
-    const port = ports[index] ?? 0;
-    const dir = folder(peer.name);
-    const program = await peer.start({
-      ...bench,
-      ...{ dir, port, backendPort, core: bench.proxyCore, sideCore: bench.loadCore },
-    });
-    const url = `http://127.0.0.1:${port}`;
-    await untilReady(program, () => answers(url + request.path, request.content, request.headers));
-    started.push({ peer, program, url });
+  for (const peer of peers) {
+    started.push(
+      await again(async () => {
+        // Asked for late: a port that is free now may be somebody's a minute later.
+        const [port = 0] = await freePorts(1);
+        const dir = folder(peer.name);
+        const program = await peer.start({
+          ...bench,
+          ...{ dir, port, backendPort, core: bench.proxyCore, sideCore: bench.loadCore },
+        });
+        const url = `http://127.0.0.1:${port}`;
+        await untilReady(program, () => answers(url + request.path, request.content, request.headers));
+        return { peer, program, url };
+      }),
+    );
   }
   return {
     started,
@@ -78,6 +83,15 @@ export async function startPeers(
       await Promise.all([backend, ...started.map(({ program }) => program)].map((program) => program.stop()));
     },
   };
+}
+
+/** Once more where it fails: another program may have taken the port. */
+async function again<T>(start: () => Promise<T>): Promise<T> {
+  try {
+    return await start();
+  } catch {
+    return await start();
+  }
 }
 
 /** Runs by peer name, in the order of the turns. Throws when any request failed. */
