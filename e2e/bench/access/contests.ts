@@ -124,11 +124,12 @@ export function contests({ dir, tokens, redisUrl }: Surroundings): Contest[] {
       peers: [
         tidegateWith('alone', 'one plain rule', plain),
         tidegateWith('beside a stack', 'the same rule beside one with all sections', besideSections(stack)),
+        tidegateWith('beside a busy stack', 'the same, after the other rule was called', besideSections(stack)),
       ],
       request: { path: bodies.small.path, content: bodies.small.content },
       checks: [],
-      goals: [{ proxy: 'beside a stack', against: 'alone', atMost: 1 }],
-      before: { proxy: 'beside a stack', request: requests('beside', bearer, '/stack') },
+      goals: ['beside a stack', 'beside a busy stack'].map((proxy) => ({ proxy, against: 'alone', atMost: 1 })),
+      before: { proxy: 'beside a busy stack', request: requests('beside', bearer, '/stack') },
     },
   ];
 }
