@@ -1,8 +1,10 @@
 /** `make e2e`: first what brings its own parts, then every scenario in one cluster (or those named). */
 import { spawn } from 'node:child_process';
-import { globSync } from 'node:fs';
+import { globSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { buildPrograms } from './cluster/build.ts';
+import { failuresOf } from './failures.ts';
 
 const help = `usage: node e2e/main.ts [NAME …] [-- vitest options]
 
@@ -48,6 +50,7 @@ if (files.length === 0) {
 }
 
 await buildPrograms((line) => process.stdout.write(`${line}\n`));
+const reports = mkdtempSync(path.join(tmpdir(), 'tidegate-e2e-'));
 const codes: number[] = [];
 if (apart.length > 0) codes.push(await run(vitest('vitest.config.ts', apart)));
 if (scenarios.length > 0 && !interrupted) {
@@ -58,10 +61,20 @@ if (scenarios.length > 0 && !interrupted) {
     await run(own ? [process.execPath, path.join(here, 'cluster/main.ts'), 'run', '--', ...command] : command),
   );
 }
+// Last, so that whoever sees only the end of a long output sees what failed.
+for (const config of ['vitest.config.ts', 'scenarios.config.ts']) {
+  for (const failure of failuresOf(reportOf(config), here)) process.stdout.write(`${failure}\n`);
+}
+rmSync(reports, { recursive: true, force: true });
 process.exitCode = interrupted ? 130 : Math.max(...codes);
 
 function vitest(config: string, tests: readonly string[]): string[] {
-  return [VITEST, 'run', '--config', path.join(here, config), ...tests, ...options];
+  const report = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportOf(config)}`];
+  return [VITEST, 'run', '--config', path.join(here, config), ...report, ...tests, ...options];
+}
+
+function reportOf(config: string): string {
+  return path.join(reports, `${config}.json`);
 }
 
 /** Exit code; 1 when a signal ended it. */

@@ -1,4 +1,5 @@
 /** The controller against a real API server: sources, status, Events, leading, peers, and what happens when parts go away. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { stopDaemon, until } from '../cluster/process.ts';
 import { ControlPlane, freePorts } from './control-plane.ts';
@@ -142,6 +143,9 @@ test('a change is one write; scaling and changes of others write nothing', async
   await plane.apply(answering('quiet', 'two'));
   await untilProgrammed('quiet', 'True', 'Programmed');
   await until('served', async () => (await get('/quiet'))[1] === 'two', 5_000, 20);
+  // Counted when the API server has answered, a moment after the object shows it.
+  await until('the write is counted', async () => (await metricOf(leading, writes)) > before, 5_000, 20);
+  await sleep(250);
   expect((await metricOf(leading, writes)) - before).toBe(1);
   const { resourceVersion } = (await routeStatus('quiet')).metadata;
   const extra = new ScriptedDataPlane(two, certificates, 'extra', () => ({}));
