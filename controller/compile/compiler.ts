@@ -19,7 +19,7 @@ import type { Slot } from '../model/slot.ts';
 import { keyOf, type ObjectKey, refOfKey, type StoreChange } from '../store/objects.ts';
 import { ANY_SECRET } from '../store/references.ts';
 import type { Store } from '../store/store.ts';
-import { compileBackend, refusalOf } from './backend.ts';
+import { compileBackend, refusalOf } from './backend/backend.ts';
 import { type EffectiveRule, effectiveRules } from './effective.ts';
 import { backendOutcome, policyOutcome, routeOutcome } from './outcomes.ts';
 import { type CompiledPolicy, compilePolicy, policyId } from './policy.ts';

@@ -7,7 +7,7 @@ import type { ObjectOutcome } from '../model/outcome.ts';
 import type { PolicyModel } from '../model/policy.ts';
 import { formatTarget, type PolicyTable } from '../model/policy-table.ts';
 import type { RouteModel } from '../model/route.ts';
-import type { BackendRefusal } from './backend.ts';
+import type { BackendRefusal } from './backend/backend.ts';
 import type { CompiledPolicy } from './policy.ts';
 
 /** Characters of a summary: a column of `kubectl get` is no place for more. */

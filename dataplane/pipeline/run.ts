@@ -87,8 +87,10 @@ export class Pipeline {
   }
 
   /** Responder.answer: forward got no response. */
-  answer(exchange: Exchange, status: number, code: string, detail: string): void {
-    this.reply(exchange, problem(status, code, detail, exchange.requestId));
+  answer(exchange: Exchange, status: number, code: string, detail: string, retryAfterS = 0): void {
+    const answer = problem(status, code, detail, exchange.requestId);
+    if (retryAfterS > 0) answer.headers.set('retry-after', String(retryAfterS));
+    this.reply(exchange, answer);
   }
 
   /** Responder.respond: the backend's response head is there. */

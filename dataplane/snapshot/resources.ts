@@ -5,6 +5,10 @@
  * JSON. Resources refer to each other by id. Durations are integer milliseconds, sizes are bytes.
  */
 import { z } from 'zod';
+import { balancing } from './backend/balancing.ts';
+import { breaker } from './backend/breaker.ts';
+import { health } from './backend/health.ts';
+import { pool } from './backend/pool.ts';
 import { credentialsResource, secretResource } from './credentials.ts';
 import { durationMs, headerEdits, headerValue, id, pathMatch, timeouts } from './primitives.ts';
 import { authenticationSection } from './sections/authentication.ts';
@@ -128,15 +132,11 @@ export const backendResource = z.strictObject({
   /** `backend/<namespace>/<name>` */
   id,
   protocol: z.literal('http1'),
-  balancing: z.strictObject({ algorithm: z.enum(['roundRobin', 'leastRequest']) }),
+  balancing,
   connectTimeoutMs: durationMs,
-  pool: z.strictObject({
-    /** Per endpoint and worker. */
-    maxConnections: z.int().min(1).max(65_535),
-    /** Requests that may wait for a connection, per endpoint and worker; more are answered 503 at once. */
-    maxPending: z.int().min(0).max(1_000_000),
-    idleTimeoutMs: durationMs,
-  }),
+  pool,
+  health: health.optional(),
+  breaker: breaker.optional(),
   /** Id of the endpoints resource: apart, so that a pod that comes or goes does not touch the backend. */
   endpoints: id,
 });
@@ -147,7 +147,12 @@ const endpoint = z.strictObject({
   address: z.string().min(1),
   port: z.int().min(1).max(65_535),
   weight: z.int().min(1).max(1000).default(1),
+  /** Where it runs. */
   zone: z.string().optional(),
+  /** Zones it is meant for (EndpointSlice hints); absent: all. */
+  forZones: z.array(z.string()).max(64).optional(),
+  /** Those of a higher number get requests only as far as those below can't carry them. Absent: 0. */
+  priority: z.int().min(0).max(15).optional(),
 });
 export type Endpoint = z.infer<typeof endpoint>;
 

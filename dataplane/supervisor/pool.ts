@@ -5,6 +5,7 @@
 import { DataplaneError, messageOf } from '../errors.ts';
 import { LimitTable, SUPERVISOR } from '../limit/table.ts';
 import type { Log } from '../log.ts';
+import type { BackendView } from '../snapshot/backend/view.ts';
 import type { Rejection } from '../snapshot/decode.ts';
 import type { Explanation } from '../snapshot/explain.ts';
 import { NONCES_BYTES } from '../store/shared-nonces.ts';
@@ -37,6 +38,8 @@ export interface PoolOptions {
   readonly onTroubles: () => void;
   /** Something about `listening` changed. */
   readonly onChange: () => void;
+  /** Of all backends, for a worker that starts. */
+  readonly views: () => ReadonlyMap<string, BackendView>;
   /** What a worker started later must apply before it serves. */
   readonly replay: () => readonly Change[];
   readonly random: () => number;
@@ -254,6 +257,11 @@ export class WorkerPool {
     return slot.thread.explain(request, this.#limits.explainTimeoutMs);
   }
 
+  /** What has changed, for all workers. */
+  view(views: ReadonlyMap<string, BackendView>): void {
+    for (const { thread } of this.#slots) thread.view(views);
+  }
+
   /** See WorkerThread. */
   reopenLog(): void {
     for (const { thread } of this.#slots) thread.reopenLog();
@@ -292,6 +300,7 @@ export class WorkerPool {
       },
       onExit: (error) => this.#onExit(slot, error),
     });
+    slot.thread.view(this.#options.views());
   }
 
   async #listen(slot: Slot): Promise<void> {

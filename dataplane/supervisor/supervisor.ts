@@ -17,6 +17,7 @@ import { VERSION } from '../version.ts';
 import type { AccessLogSink } from '../worker/messages.ts';
 import { LimitShare } from './limit-share.ts';
 import { LoadReporter, type ReportedLoad } from './load-reporter.ts';
+import { ObservedBackends } from './observed-backends.ts';
 import type { WriteLines } from './output.ts';
 import { WorkerPool } from './pool.ts';
 import type { Origin, SupervisorState } from './state.ts';
@@ -47,6 +48,7 @@ export class Supervisor {
   readonly #stream: ControllerStream;
   readonly #lastGood: LastGood | null;
   readonly #share: LimitShare;
+  readonly #observed: ObservedBackends;
   readonly #reporter: LoadReporter;
   readonly #timers: NodeJS.Timeout[] = [];
   #origin: Origin = 'none';
@@ -81,10 +83,12 @@ export class Supervisor {
       config.stateDir === null ? null : new LastShare(config.stateDir, log),
       log,
     );
+    this.#observed = new ObservedBackends((views) => this.pool.view(views));
     this.pool = new WorkerPool({
       size: config.workers,
       setup: {
         host: config.host,
+        zone: config.zone,
         trustedHops: config.trustedHops,
         accessLog,
         accessLogQuery: config.accessLogQuery,
@@ -99,6 +103,7 @@ export class Supervisor {
       onLines,
       onChange: () => this.#readinessMayHaveChanged(),
       onTroubles: () => this.#troublesChanged(),
+      views: () => this.#observed.views(),
       replay: () => this.#held.replay(),
       random: Math.random,
     });
@@ -164,6 +169,7 @@ export class Supervisor {
     await this.pool.stop(Math.min(drainGraceMs, DRAIN_WINDOW_MS), drainDeadlineMs);
     this.#report();
     for (const timer of this.#timers) clearInterval(timer);
+    this.#observed.close();
     await this.#stream.stop();
     await this.#lastGood?.flush();
     if (this.#connected) await this.#lastGood?.confirm();
@@ -211,6 +217,7 @@ export class Supervisor {
     const verdict = await this.pool.apply([plan.change]);
     if (!verdict.accepted) return this.#notAccepted(delta.revision, verdict.message);
     this.#held.commit(plan, verdict.rejected);
+    this.#observed.take(plan.change);
     this.#lastGood?.schedule(() => this.#held.image());
     const { upsert, removed } = plan.change;
     await this.#applied('controller', startedAt, upsert.length, removed.length);
@@ -291,6 +298,7 @@ export class Supervisor {
         return;
       }
       this.#restore(loaded.image, verdict.rejected);
+      for (const change of replayOf(loaded.image)) this.#observed.take(change);
       this.#confirmedAtMs = loaded.confirmedAtMs;
       this.#log.warn(
         { event: 'last-good', revision: loaded.image.revision, savedAt: new Date(loaded.savedAtMs).toISOString() },

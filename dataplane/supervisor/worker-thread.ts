@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { DataplaneError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { BackendView } from '../snapshot/backend/view.ts';
 import type { Explanation } from '../snapshot/explain.ts';
 import { BATCH_BYTES } from '../telemetry/line-batch.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
@@ -136,6 +137,11 @@ export class WorkerThread {
   /** See LineFile; nothing where the lines come here. */
   reopenLog(): void {
     if (!this.#ended) this.#worker.postMessage({ type: 'reopen' } satisfies ToWorker);
+  }
+
+  /** Seen before whatever is asked after it. */
+  view(views: ReadonlyMap<string, BackendView>): void {
+    if (!this.#ended && views.size > 0) this.#worker.postMessage({ type: 'views', views } satisfies ToWorker);
   }
 
   /** A worker that makes many lines goes through its buffers faster than the collector of this thread looks for them. */

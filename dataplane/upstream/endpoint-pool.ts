@@ -3,9 +3,11 @@ import type { ChunkLimits } from '../codec/chunked.ts';
 import type { HeadLimits } from '../codec/fields.ts';
 import type { TimerWheel } from '../io/wheel.ts';
 import type { ReadMode } from '../io/wire.ts';
+import { endpointName } from '../snapshot/backend/view.ts';
 import type { BackendResource, Endpoint } from '../snapshot/resources.ts';
 import type { Candidate } from './balance/balancer.ts';
 import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS, type Job, UpstreamConnection } from './connection.ts';
+import type { AttemptFailure, Gate, Watcher } from './watcher.ts';
 
 export interface PoolDependencies {
   readonly wheel: TimerWheel;
@@ -22,9 +24,17 @@ export class EndpointPool implements Candidate {
   readonly port: number;
   /** `address:port`, an IPv6 address in brackets. */
   readonly name: string;
+  endpoint: Endpoint;
   weight: number;
-  /** Exchanges on their way to or at this endpoint, queued ones included. Kept by forward. */
+  /** Attempts on their way to or at this endpoint, queued ones included. */
   active = 0;
+  /** Bits: why it gets no requests (watcher.ts). 0: it gets some. */
+  blocked = 0;
+  /** In the order they are asked. Each is among the watchers too. */
+  gates: readonly Gate[] = [];
+  watchers: readonly Watcher[] = [];
+  /** `blocked` has changed. */
+  onBlocked: () => void = () => {};
   readonly wheel: TimerWheel;
   readonly readMode: ReadMode;
   readonly headLimits: HeadLimits;
@@ -42,6 +52,7 @@ export class EndpointPool implements Candidate {
     this.address = endpoint.address;
     this.port = endpoint.port;
     this.name = endpointName(endpoint);
+    this.endpoint = endpoint;
     this.weight = endpoint.weight;
     this.wheel = deps.wheel;
     this.readMode = deps.readMode ?? 'onread';
@@ -56,6 +67,33 @@ export class EndpointPool implements Candidate {
     this.idleTimeoutMs = backend.pool.idleTimeoutMs;
     this.maxConnections = backend.pool.maxConnections;
     this.maxPending = backend.pool.maxPending;
+  }
+
+  /** Sets or takes away one reason. */
+  block(reason: number, on: boolean): void {
+    const next = on ? this.blocked | reason : this.blocked & ~reason;
+    if (next === this.blocked) return;
+    this.blocked = next;
+    this.onBlocked();
+  }
+
+  /** An attempt begins; `leave` follows. */
+  enter(): void {
+    this.active++;
+  }
+
+  /** See Watcher. */
+  answered(status: number, latencyMs: number): void {
+    for (const watcher of this.watchers) watcher.answered?.(status, latencyMs);
+  }
+
+  failed(failure: AttemptFailure): void {
+    for (const watcher of this.watchers) watcher.failed?.(failure);
+  }
+
+  leave(): void {
+    this.active--;
+    for (const watcher of this.watchers) watcher.left?.();
   }
 
   get connections(): number {
@@ -125,10 +163,4 @@ export class EndpointPool implements Candidate {
     this.open++;
     new UpstreamConnection(this, job);
   }
-}
-
-export function endpointName(endpoint: { readonly address: string; readonly port: number }): string {
-  return endpoint.address.includes(':')
-    ? `[${endpoint.address}]:${endpoint.port}`
-    : `${endpoint.address}:${endpoint.port}`;
 }

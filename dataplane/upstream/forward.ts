@@ -19,6 +19,7 @@ import type { EndpointPool } from './endpoint-pool.ts';
 import { requestText } from './request-text.ts';
 import type { ForwardCode, ForwardOptions, PendingResponse, Responder } from './seam.ts';
 import type { Upstream } from './upstream.ts';
+import type { AttemptFailure } from './watcher.ts';
 
 /** Endpoints tried when connecting fails; nothing was sent to any of them, so every method may be tried again. */
 const MAX_ENDPOINTS_TRIED = 3;
@@ -56,6 +57,8 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
   private timer: Timer | null = null;
   /** When the whole exchange has to be over; 0: never. */
   private totalMs = 0;
+  /** When the endpoint of this attempt was chosen. */
+  private chosenAtMs = 0;
   private sentAtMs = 0;
   /** Since when the response head is waited for. */
   private waitingSinceMs = 0;
@@ -91,10 +94,20 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
   // A connection.
 
   private choose(): void {
-    const pool = this.upstream.pick(this.tried);
-    if (pool !== null) this.request(pool, false);
-    else if (this.tried === null) this.answer(503, 'no-endpoint', 'The backend has no endpoint.');
-    else this.answer(503, 'upstream-connect-failed', 'The backend could not be reached.');
+    this.leave();
+    const { upstream } = this;
+    const pool = upstream.pick(this.exchange, this.tried);
+    if (pool === null) {
+      const { code, retryAfterS } = upstream.refusal;
+      if (this.tried !== null) this.answer(503, 'upstream-connect-failed', 'The backend could not be reached.');
+      else this.answer(503, code, REFUSALS[code] ?? 'The backend takes no requests now.', retryAfterS);
+      return;
+    }
+    this.pool = pool;
+    this.wheel = pool.wheel;
+    this.chosenAtMs = pool.wheel.now();
+    this.exchange.endpoint = pool.name;
+    this.request(pool, false);
   }
 
   private chooseOther(pool: EndpointPool): void {
@@ -105,11 +118,6 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
 
   private request(pool: EndpointPool, fresh: boolean): void {
     this.dropTimer();
-    this.leave();
-    this.pool = pool;
-    this.wheel = pool.wheel;
-    pool.active++;
-    this.exchange.endpoint = pool.name;
     this.state = WAITING;
     switch (pool.request(this, fresh)) {
       case 'started':
@@ -246,6 +254,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     exchange.status = status;
     exchange.responseHeaders = headers;
     exchange.upstreamMs = this.lastByteAtMs - this.sentAtMs;
+    this.pool?.answered(status, this.lastByteAtMs - this.chosenAtMs);
     if (head.contentLength >= 0) this.responseLength = head.contentLength;
     else if (status === 204 || status === 304) this.responseLength = NO_BODY;
     this.expecting = false;
@@ -330,6 +339,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     const pool = this.pool as EndpointPool;
     if (state === OVER) return;
     if (failure === 'connect' || failure === 'connect-timeout') {
+      pool.failed(failure);
       const tried = (this.tried?.length ?? 0) + 1;
       if (tried < MAX_ENDPOINTS_TRIED && tried < this.upstream.size) this.chooseOther(pool);
       else if (failure === 'connect') this.answer(503, 'upstream-connect-failed', 'The backend could not be reached.');
@@ -339,12 +349,19 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
         this.repeated = true;
         this.connection = null;
         this.request(pool, true);
-      } else if (failure === 'protocol') {
+        return;
+      }
+      pool.failed(failure === 'stale' ? 'reset' : failure);
+      if (failure === 'protocol') {
         this.answer(502, 'upstream-protocol', 'The backend did not send an acceptable HTTP response.');
       } else this.answer(502, 'upstream-reset', 'The backend closed the connection before its response.');
-    } else if (state === RESPONDING) this.lost = true;
-    else if (state === STREAMING) this.breakOff(failure === 'protocol' ? 'upstream-protocol' : 'upstream-aborted');
-    else this.finishTunnel('');
+    } else if (state === RESPONDING) {
+      pool.failed('reset');
+      this.lost = true;
+    } else if (state === STREAMING) {
+      pool.failed(failure === 'protocol' ? 'protocol' : 'reset');
+      this.breakOff(failure === 'protocol' ? 'upstream-protocol' : 'upstream-aborted');
+    } else this.finishTunnel('');
   }
 
   onDeadline(): void {
@@ -362,11 +379,14 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
       return;
     }
     if (this.totalMs > 0 && nowMs >= this.totalMs) {
+      if (this.state === SENT) this.fail('timeout');
       if (this.state >= STREAMING) this.breakOff('request-timeout');
       else this.answer(504, 'request-timeout', 'The request took too long.');
     } else if (this.state === SENT && this.headOverdue(connection, nowMs)) {
+      this.fail('timeout');
       this.answer(504, 'upstream-timeout', 'The backend did not answer in time.');
     } else if (this.state === STREAMING && this.bodyOverdue(connection, nowMs)) {
+      this.fail('timeout');
       this.breakOff('upstream-idle-timeout');
     } else this.arm(connection);
   }
@@ -439,9 +459,9 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     this.responder.finish(exchange);
   }
 
-  private answer(status: number, code: ForwardCode, detail: string): void {
+  private answer(status: number, code: ForwardCode, detail: string, retryAfterS = 0): void {
     this.end();
-    this.responder.answer(this.exchange, status, code, detail);
+    this.responder.answer(this.exchange, status, code, detail, retryAfterS);
   }
 
   /** Lets go of everything; a connection that is still held is in the middle of something and closes. */
@@ -456,9 +476,14 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     if (connection !== null) connection.abandon();
   }
 
+  private fail(failure: AttemptFailure): void {
+    this.pool?.failed(failure);
+  }
+
   private leave(): void {
-    if (this.pool !== null) this.pool.active--;
+    const { pool } = this;
     this.pool = null;
+    pool?.leave();
   }
 
   private dropTimer(): void {
@@ -467,6 +492,13 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     this.timer = null;
   }
 }
+
+/** What a client is told where no endpoint may be asked. */
+const REFUSALS: { readonly [C in ForwardCode]?: string } = {
+  'no-endpoint': 'The backend has no endpoint.',
+  'breaker-open': 'The backend has failed too often; it is tried again later.',
+  'upstream-overflow': 'The backend has too many requests under way.',
+};
 
 /** The sooner of two delays where 0 is never. */
 function soonest(a: number, b: number): number {

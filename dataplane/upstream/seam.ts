@@ -31,9 +31,9 @@ export interface Responder {
   respond(exchange: Exchange, response: PendingResponse): void;
   /**
    * No response could be had. `exchange.backend` and `endpoint` are set as far as known. `code` is one of `ForwardCode`; `detail` is one
-   * sentence without internals (no addresses), fit for the problem document.
+   * sentence without internals (no addresses), fit for the problem document. `retryAfterS` > 0: when to come again.
    */
-  answer(exchange: Exchange, status: number, code: ForwardCode, detail: string): void;
+  answer(exchange: Exchange, status: number, code: ForwardCode, detail: string, retryAfterS: number): void;
   /** The exchange is over and nothing more will be written. `exchange.status` is 499 where the client left before a response head. */
   finish(exchange: Exchange): void;
 }
@@ -42,7 +42,9 @@ export interface Responder {
 export type ForwardCode =
   /** 503: the backend has no endpoint. */
   | 'no-endpoint'
-  /** 503: `maxConnections` busy and `maxPending` waiting. */
+  /** 503: a circuit breaker of the backend, or those of all its endpoints, are open. */
+  | 'breaker-open'
+  /** 503: `maxConnections` busy and `maxPending` waiting, or as many requests under way as may be. */
   | 'upstream-overflow'
   /** 503: could not connect (refused, unreachable, no such name), also to the other endpoints tried. */
   | 'upstream-connect-failed'

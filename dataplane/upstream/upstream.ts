@@ -1,13 +1,19 @@
 /** A backend as the data plane holds it: its endpoints' pools and the balancer over them. Lives through generations and is updated in place. */
-import type { BackendResource, EndpointsResource } from '../snapshot/resources.ts';
+import type { Exchange } from '../pipeline/exchange.ts';
+import { type BackendView, endpointName } from '../snapshot/backend/view.ts';
+import type { BackendResource, Endpoint, EndpointsResource } from '../snapshot/resources.ts';
 import type { Balancer } from './balance/balancer.ts';
-import { createLeastRequest } from './balance/least-request.ts';
-import { createRoundRobin } from './balance/round-robin.ts';
-import { EndpointPool, endpointName, type PoolDependencies } from './endpoint-pool.ts';
+import { createBalancer } from './balance/create.ts';
+import { EndpointPool, type PoolDependencies } from './endpoint-pool.ts';
+import type { ForwardCode } from './seam.ts';
+import { select } from './selection.ts';
+import { EJECTED, type Gate, OPEN, UNHEALTHY } from './watcher.ts';
 
 export interface UpstreamDependencies extends PoolDependencies {
   /** From 0 to below 1; default Math.random. */
   readonly random?: () => number;
+  /** The data plane's own; default: not known. */
+  readonly zone?: string;
 }
 
 export interface UpstreamStats {
@@ -18,6 +24,25 @@ export interface UpstreamStats {
   readonly pending: number;
 }
 
+export interface EndpointState {
+  /** `address:port` */
+  readonly name: string;
+  readonly weight: number;
+  readonly active: number;
+  readonly connections: number;
+  /** Why it gets no requests; empty: it gets some. */
+  readonly blocked: readonly ('unhealthy' | 'ejected' | 'open')[];
+}
+
+/** Why `pick` had none. */
+export interface NoPick {
+  readonly code: ForwardCode;
+  /** 0: unknown. */
+  readonly retryAfterS: number;
+}
+
+const NO_ENDPOINT: NoPick = { code: 'no-endpoint', retryAfterS: 0 };
+
 export interface Upstream {
   /** Id of the backend resource. */
   readonly id: string;
@@ -25,13 +50,20 @@ export interface Upstream {
   readonly name: string;
   /** Number of endpoints to choose from. */
   readonly size: number;
-  /** The endpoint for the next exchange, none of `tried`; null where there is none left. */
-  pick(tried: readonly EndpointPool[] | null): EndpointPool | null;
+  /**
+   * The endpoint for the next attempt, none of `tried`; null where there is none, and `refusal` says why. The attempt has begun at it:
+   * `pool.leave()` must follow.
+   */
+  pick(exchange: Exchange, tried: readonly EndpointPool[] | null): EndpointPool | null;
+  readonly refusal: NoPick;
   /** Takes over new settings and endpoints. Pools of endpoints that stay are kept; those of others finish what they have and close. */
   update(backend: BackendResource, endpoints: EndpointsResource): void;
+  /** What the data plane has found out by itself. */
+  view(view: BackendView): void;
   /** Idle connections close now, busy ones when their exchange ends. */
   close(): void;
   readonly stats: UpstreamStats;
+  states(): EndpointState[];
 }
 
 export function createUpstream(
@@ -40,43 +72,98 @@ export function createUpstream(
   deps: UpstreamDependencies,
 ): Upstream {
   const random = deps.random ?? Math.random;
+  const zone = deps.zone ?? '';
+  let settings = backend;
+  let sent: readonly Endpoint[] = endpoints.endpoints;
+  let seen: BackendView | null = null;
   let pools: EndpointPool[] = [];
-  /** Left the list, and still have exchanges. */
+  /** Left the list, and still have attempts. */
   let leaving: EndpointPool[] = [];
-  let balancer: Balancer = createRoundRobin([]);
+  /** Of the whole backend, in the order they are asked. */
+  const gates: readonly Gate[] = [];
+  let chosen: readonly EndpointPool[] = [];
+  let balancer: Balancer = createBalancer(backend.balancing, [], random);
+  /** Something the choice rests on has changed. */
+  let stale = true;
+  let refusal = NO_ENDPOINT;
+  const outdate = (): void => {
+    stale = true;
+  };
 
-  function update(next: BackendResource, list: EndpointsResource): void {
+  function rebuild(): void {
     const known = new Map(pools.map((pool) => [pool.name, pool]));
-    pools = list.endpoints.map((endpoint) => {
+    const unhealthy = new Set(seen?.unhealthy);
+    pools = (seen?.endpoints ?? sent).map((endpoint) => {
       const name = endpointName(endpoint);
-      const pool = known.get(name);
-      if (pool === undefined) return new EndpointPool(endpoint, next, deps);
+      const pool = known.get(name) ?? create(endpoint);
       known.delete(name);
+      pool.endpoint = endpoint;
       pool.weight = endpoint.weight;
-      pool.configure(next);
+      pool.configure(settings);
+      pool.block(UNHEALTHY, unhealthy.has(name));
       return pool;
     });
     retire([...known.values()]);
-    balancer =
-      next.balancing.algorithm === 'leastRequest'
-        ? createLeastRequest(pools, random)
-        : createRoundRobin(pools, Math.floor(random() * 1_000_000));
+    stale = true;
+  }
+
+  function create(endpoint: Endpoint): EndpointPool {
+    const pool = new EndpointPool(endpoint, settings, deps);
+    pool.onBlocked = outdate;
+    return pool;
   }
 
   function retire(gone: EndpointPool[]): void {
-    for (const pool of gone) pool.drain();
+    for (const pool of gone) {
+      pool.drain();
+      for (const watcher of pool.watchers) watcher.close?.();
+    }
     leaving = leaving.concat(gone).filter((pool) => pool.connections > 0);
   }
 
-  function pick(tried: readonly EndpointPool[] | null): EndpointPool | null {
-    const index = balancer.pick();
-    if (index < 0) return null;
-    const pool = pools[index] as EndpointPool;
-    if (tried === null || !tried.includes(pool)) return pool;
-    return pools.find((other) => !tried.includes(other)) ?? null;
+  function balance(): void {
+    stale = false;
+    chosen = select(pools, { balancing: settings.balancing, health: settings.health, zone });
+    balancer = createBalancer(settings.balancing, chosen, random);
   }
 
-  update(backend, endpoints);
+  function pick(_exchange: Exchange, tried: readonly EndpointPool[] | null): EndpointPool | null {
+    if (stale) balance();
+    for (let i = 0; i < gates.length; i++) {
+      const gate = gates[i] as Gate;
+      if (gate.admits()) continue;
+      refusal = gate;
+      withdraw(gates, i);
+      return null;
+    }
+    const index = balancer.pick(0);
+    const first = index < 0 ? null : (chosen[index] as EndpointPool);
+    if (first !== null && (tried === null || !tried.includes(first)) && admitted(first)) return entered(first);
+    refusal = NO_ENDPOINT;
+    for (const pool of chosen) {
+      if (pool !== first && tried?.includes(pool) !== true && admitted(pool)) return entered(pool);
+    }
+    withdraw(gates, gates.length);
+    return null;
+  }
+
+  function entered(pool: EndpointPool): EndpointPool {
+    pool.enter();
+    return pool;
+  }
+
+  function admitted({ gates: own }: EndpointPool): boolean {
+    for (let i = 0; i < own.length; i++) {
+      const gate = own[i] as Gate;
+      if (gate.admits()) continue;
+      refusal = gate;
+      withdraw(own, i);
+      return false;
+    }
+    return true;
+  }
+
+  rebuild();
   return {
     id: backend.id,
     name: backend.id.slice(backend.id.indexOf('/') + 1),
@@ -84,11 +171,23 @@ export function createUpstream(
       return pools.length;
     },
     pick,
-    update,
+    get refusal() {
+      return refusal;
+    },
+    update: (next, list) => {
+      settings = next;
+      sent = list.endpoints;
+      rebuild();
+    },
+    view: (view) => {
+      seen = view;
+      rebuild();
+    },
     close: () => {
       retire(pools);
       pools = [];
-      balancer = createRoundRobin([]);
+      stale = true;
+      for (const gate of gates) gate.close?.();
     },
     get stats() {
       const all = pools.concat(leaving);
@@ -100,5 +199,19 @@ export function createUpstream(
         pending: sum((pool) => pool.pending),
       };
     },
+    states: () => pools.map(stateOf),
   };
+}
+
+/** Gives back the places of the first `count`. */
+function withdraw(gates: readonly Gate[], count: number): void {
+  for (let i = 0; i < count; i++) (gates[i] as Gate).withdraw();
+}
+
+function stateOf({ name, weight, active, connections, blocked }: EndpointPool): EndpointState {
+  const reasons: EndpointState['blocked'][number][] = [];
+  if ((blocked & UNHEALTHY) !== 0) reasons.push('unhealthy');
+  if ((blocked & EJECTED) !== 0) reasons.push('ejected');
+  if ((blocked & OPEN) !== 0) reasons.push('open');
+  return { name, weight, active, connections, blocked: reasons };
 }

@@ -10,6 +10,7 @@ import { createRequestIds } from '../pipeline/request-id.ts';
 import { RUNTIME_DEFAULTS } from '../runtime/deps.ts';
 import type { RuntimeDescription } from '../runtime/describe.ts';
 import { Runtime } from '../runtime/runtime.ts';
+import type { BackendView } from '../snapshot/backend/view.ts';
 import type { Explanation } from '../snapshot/explain.ts';
 import { loadStages } from '../stages/registry.ts';
 import { createLineFormat } from '../telemetry/access-log.ts';
@@ -50,6 +51,8 @@ export class Gateway {
   readonly #file: LineFile | null;
   readonly #wheel: TimerWheel;
   readonly #upstreams = new Set<Upstream>();
+  /** By backend id, also of those that are yet to come. */
+  readonly #views = new Map<string, BackendView>();
   readonly #stageCounters = new StageCounters();
   readonly #services: WorkerServices;
   readonly #runtime: Runtime;
@@ -69,7 +72,8 @@ export class Gateway {
     const write = createLineFormat({ query: setup.accessLogQuery, epochMs: Date.now });
     this.#services = createServices(setup, this.#stageCounters);
     this.#runtime = new Runtime({
-      createUpstream: (backend, endpoints) => this.#track(createUpstream(backend, endpoints, { wheel: this.#wheel })),
+      createUpstream: (backend, endpoints) =>
+        this.#track(createUpstream(backend, endpoints, { wheel: this.#wheel, zone: setup.zone })),
       forward,
       onFinish: createRecord({
         meter: this.#meter,
@@ -120,6 +124,7 @@ export class Gateway {
       }
       if (!accepted) break;
       gone ||= packed.removed.length > 0;
+      for (const id of packed.removed) this.#views.delete(id);
     }
     if (gone) this.#keepSeries();
     return { accepted, rejected, message, tookMs: performance.now() - startedAt };
@@ -175,6 +180,15 @@ export class Gateway {
       gauges: { connections, upstreamConnections, upstreamPending, refused, overflow, heapUsedBytes, logDropped },
       redis: this.#services.services.redis?.state ?? 'unused',
     };
+  }
+
+  /** See ToWorker `views`. */
+  view(views: ReadonlyMap<string, BackendView>): void {
+    for (const [id, view] of views) this.#views.set(id, view);
+    for (const upstream of this.#upstreams) {
+      const view = views.get(upstream.id);
+      if (view !== undefined) upstream.view(view);
+    }
   }
 
   describe(): RuntimeDescription {
@@ -234,6 +248,8 @@ export class Gateway {
   /** Keeps count of the upstreams that are open. */
   #track(upstream: Upstream): Upstream {
     this.#upstreams.add(upstream);
+    const view = this.#views.get(upstream.id);
+    if (view !== undefined) upstream.view(view);
     const close = upstream.close.bind(upstream);
     upstream.close = () => {
       this.#upstreams.delete(upstream);

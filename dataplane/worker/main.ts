@@ -26,6 +26,10 @@ port.on('message', (message: ToWorker) => {
     gateway.reopenLog();
     return;
   }
+  if (message.type === 'views') {
+    gateway.view(message.views);
+    return;
+  }
   const { sequence } = message;
   answer(message).then(
     (value) => tell({ type: 'answer', sequence, value }),
@@ -36,7 +40,7 @@ port.on('message', (message: ToWorker) => {
   );
 });
 
-async function answer(message: Exclude<ToWorker, { type: 'spare' | 'reopen' }>): Promise<unknown> {
+async function answer(message: Exclude<ToWorker, { type: 'spare' | 'reopen' | 'views' }>): Promise<unknown> {
   switch (message.type) {
     case 'apply':
       return gateway.apply(message.changes);

@@ -2,6 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { LimitMemory } from '../limit/memory.ts';
 import type { LogFields, LogLevel } from '../log.ts';
+import type { BackendView } from '../snapshot/backend/view.ts';
 import type { Rejection, ResourceBytes } from '../snapshot/decode.ts';
 import type { CredentialsSetup } from '../store/credentials/open-credentials.ts';
 import type { SeriesImage } from '../telemetry/series.ts';
@@ -12,6 +13,8 @@ import type { Trouble } from '../telemetry/trouble.ts';
 export interface WorkerSetup {
   readonly index: number;
   readonly host: string;
+  /** Of the data plane; empty: not known. */
+  readonly zone: string;
   readonly trustedHops: number;
   readonly accessLog: AccessLogSink;
   readonly accessLogQuery: boolean;
@@ -60,6 +63,8 @@ export type ToWorker =
   | { readonly type: 'spare'; readonly buffer: ArrayBuffer }
   /** The access log's file anew, for rotation. Not answered. */
   | { readonly type: 'reopen' }
+  /** By backend id; one that is not named stays as it is. Not answered. */
+  | { readonly type: 'views'; readonly views: ReadonlyMap<string, BackendView> }
   /** For /debug/config. */
   | { readonly type: 'describe'; readonly sequence: number }
   /** For /debug/explain; `request` is checked by the worker. */

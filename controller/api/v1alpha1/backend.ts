@@ -1,6 +1,8 @@
 /** Backend: where requests can go. */
 import { z } from 'zod';
 import { exactlyOneOf, withRules } from '../rule.ts';
+import { balancing } from './backend/balancing.ts';
+import { pool } from './backend/pool.ts';
 import { address, conditions, duration, gateway, integer, objectName, plainHost, show } from './common.ts';
 
 const portError = (issue: { input?: unknown }) =>
@@ -43,31 +45,12 @@ export const backendSpec = withRules(
     hosts: z.array(host).min(1).max(256).optional().describe('Fixed addresses.'),
     dns: dns.optional(),
     protocol: z.enum(['http1']).default('http1').describe('What the backend speaks: http1 (HTTP/1.1 without TLS).'),
-    balancing: z
-      .strictObject({
-        algorithm: z
-          .enum(['roundRobin', 'leastRequest'])
-          .default('roundRobin')
-          .describe('roundRobin: in turn, by weight. leastRequest: the less busy of two picked at random.'),
-      })
-      .optional()
-      .describe('How endpoints share the requests.'),
+    balancing: balancing.optional(),
     timeouts: z
       .strictObject({ connect: duration('For a new connection to be there. Default 2s.').optional() })
       .optional()
       .describe('How long things may take.'),
-    pool: z
-      .strictObject({
-        maxConnections: integer(1, 65535)
-          .optional()
-          .describe('Connections to one endpoint, of each worker of a data plane. Default 512.'),
-        maxPending: integer(0, 1_000_000)
-          .optional()
-          .describe('Requests that may wait for a connection; more are answered 503 at once. Default 1024.'),
-        idleTimeout: duration('How long a connection is kept without a request. Default 60s.').optional(),
-      })
-      .optional()
-      .describe('Connections kept to each endpoint.'),
+    pool: pool.optional(),
   }),
   exactlyOneOf('service', 'hosts', 'dns'),
 );

@@ -1,6 +1,8 @@
 /** Where a request ends once its stages let it pass: what a rule forwards to, or what it answers by itself. */
+
 import type { Answer, Exchange } from '../../pipeline/exchange.ts';
 import { rewritePath } from '../../pipeline/rewrite.ts';
+import type { Balancing } from '../../snapshot/backend/balancing.ts';
 import type { ExplainedBackend, Explanation } from '../../snapshot/explain.ts';
 import type { Action, WeightedBackend } from '../../snapshot/resources.ts';
 import { createRedirect } from '../../stages/redirect.ts';
@@ -32,7 +34,14 @@ export function explainBackends(
   }));
 }
 
-const BALANCING = { roundRobin: 'round robin', leastRequest: 'least request' };
+const BALANCING: Readonly<Record<Balancing['algorithm'], string>> = {
+  roundRobin: 'round robin',
+  random: 'random',
+  leastRequest: 'least request',
+  peakEwma: 'peak EWMA',
+  maglev: 'consistent hash (Maglev)',
+  ringHash: 'consistent hash (ring)',
+};
 
 function backendText({ backend, fail }: WeightedBackend, ledger: Ledger): string {
   if (fail !== undefined) return `answers ${fail.status} ${fail.code}: ${fail.message}`;

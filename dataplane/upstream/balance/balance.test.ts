@@ -20,10 +20,10 @@ function seeded(seed: number): () => number {
   };
 }
 
-function counts(pick: () => number, length: number, picks: number): number[] {
+function counts(pick: (key: number) => number, length: number, picks: number): number[] {
   const out = new Array<number>(length).fill(0);
   for (let i = 0; i < picks; i++) {
-    const index = pick();
+    const index = pick(0);
     out[index] = (out[index] as number) + 1;
   }
   return out;
@@ -35,7 +35,7 @@ describe('round-robin', () => {
     fc.assert(
       fc.property(weights, fc.nat(1000), fc.nat(30), (list, offset, skip) => {
         const balancer = createRoundRobin(endpoints(...list), offset);
-        for (let i = 0; i < skip; i++) balancer.pick();
+        for (let i = 0; i < skip; i++) balancer.pick(0);
         const sum = list.reduce((total, weight) => total + weight, 0);
         expect(counts(balancer.pick, list.length, sum * (list.every((weight) => weight === list[0]) ? 1 : 2))).toEqual(
           list.every((weight) => weight === list[0]) ? list.map(() => list[0]) : list.map((weight) => weight * 2),
@@ -46,19 +46,19 @@ describe('round-robin', () => {
 
   test('heavy ones are spread, not sent in a burst', () => {
     const balancer = createRoundRobin(endpoints(5, 1, 1));
-    expect(Array.from({ length: 7 }, balancer.pick)).toEqual([0, 0, 1, 0, 2, 0, 0]);
+    expect(Array.from({ length: 7 }, () => balancer.pick(0))).toEqual([0, 0, 1, 0, 2, 0, 0]);
   });
 
   test('none and one', () => {
-    expect(createRoundRobin([]).pick()).toBe(-1);
-    expect(createRoundRobin(endpoints(7)).pick()).toBe(0);
+    expect(createRoundRobin([]).pick(0)).toBe(-1);
+    expect(createRoundRobin(endpoints(7)).pick(0)).toBe(0);
   });
 });
 
 describe('least request', () => {
   test('none and one', () => {
-    expect(createLeastRequest([], Math.random).pick()).toBe(-1);
-    expect(createLeastRequest(endpoints(3), Math.random).pick()).toBe(0);
+    expect(createLeastRequest([], Math.random).pick(0)).toBe(-1);
+    expect(createLeastRequest(endpoints(3), Math.random).pick(0)).toBe(0);
   });
 
   test('idle endpoints share by their weights', () => {
@@ -82,9 +82,9 @@ describe('least request', () => {
     const { pick } = createLeastRequest(pair, seeded(1));
     (pair[0] as Endpoint).active = 2;
     (pair[1] as Endpoint).active = 5;
-    expect(new Set(Array.from({ length: 50 }, pick))).toEqual(new Set([1]));
+    expect(new Set(Array.from({ length: 50 }, () => pick(0)))).toEqual(new Set([1]));
     (pair[1] as Endpoint).active = 7;
-    expect(new Set(Array.from({ length: 50 }, pick))).toEqual(new Set([0]));
+    expect(new Set(Array.from({ length: 50 }, () => pick(0)))).toEqual(new Set([0]));
   });
 
   test('a slow endpoint gets little, and requests in flight stay level among the others', () => {
@@ -98,7 +98,7 @@ describe('least request', () => {
       while (ends.length > 0 && (ends[0] as [number, number])[0] <= step) {
         (ten[(ends.shift() as [number, number])[1]] as Endpoint).active--;
       }
-      const index = pick();
+      const index = pick(0);
       (ten[index] as Endpoint).active++;
       sent[index] = (sent[index] as number) + 1;
       ends.push([step + (index === 0 ? 200 : 8), index]);

@@ -8,6 +8,6 @@ export interface Candidate {
 
 /** Chooses among the candidates it was made for. Knows neither time nor I/O. */
 export interface Balancer {
-  /** Index of the chosen one; -1 where there is none. */
-  pick(): number;
+  /** Index of the chosen one; -1 where there is none. `key` is the hash of what decides (uint32); those that don't hash pass over it. */
+  pick(key: number): number;
 }

@@ -1,14 +1,13 @@
 /** A Backend as its two resources, and what a Route is told when there is none. Pure. */
 import type { BackendResource, EndpointsResource } from '@tidegate/dataplane/snapshot/resources';
-import { durationMs } from '../api/duration.ts';
-import type { ProblemReason } from '../api/problem.ts';
-import type { BackendModel } from '../model/backend.ts';
-import type { BackendFailure } from './rule.ts';
+import { durationMs } from '../../api/duration.ts';
+import type { ProblemReason } from '../../api/problem.ts';
+import type { BackendModel } from '../../model/backend.ts';
+import type { BackendFailure } from '../rule.ts';
+import { compileBalancing } from './balancing.ts';
+import { compilePool } from './pool.ts';
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 2_000;
-const DEFAULT_MAX_CONNECTIONS = 512;
-const DEFAULT_MAX_PENDING = 1024;
-const DEFAULT_IDLE_TIMEOUT_MS = 60_000;
 
 /** None for a Backend that is invalid or whose Service can't be followed: Routes answer for it themselves. */
 export function compileBackend(backend: BackendModel): [BackendResource, EndpointsResource] | [] {
@@ -21,13 +20,9 @@ export function compileBackend(backend: BackendModel): [BackendResource, Endpoin
       kind: 'backend',
       id: `backend/${path}`,
       protocol: spec.protocol,
-      balancing: { algorithm: spec.balancing?.algorithm ?? 'roundRobin' },
+      balancing: compileBalancing(spec.balancing),
       connectTimeoutMs: timeouts?.connect === undefined ? DEFAULT_CONNECT_TIMEOUT_MS : durationMs(timeouts.connect),
-      pool: {
-        maxConnections: pool?.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
-        maxPending: pool?.maxPending ?? DEFAULT_MAX_PENDING,
-        idleTimeoutMs: pool?.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(pool.idleTimeout),
-      },
+      pool: compilePool(pool),
       endpoints: `endpoints/${path}`,
     },
     { kind: 'endpoints', id: `endpoints/${path}`, endpoints: [...backend.endpoints] },

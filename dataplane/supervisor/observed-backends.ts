@@ -1,0 +1,124 @@
+/**
+ * The backends of the snapshot as this process watches them, once for all its workers: names are resolved here and active health checks
+ * run here; workers are told a view of each (snapshot/backend/view.ts). What watches is an Observer; each has its own half of the view.
+ */
+
+import { type BackendView, NOTHING_SEEN } from '../snapshot/backend/view.ts';
+import { decodeResource } from '../snapshot/decode.ts';
+import type { BackendResource, Endpoint, EndpointsResource } from '../snapshot/resources.ts';
+import type { Change } from '../sync/held.ts';
+
+/** A backend whose endpoints are held too. */
+export interface ObservedBackend {
+  readonly resource: BackendResource;
+  /** As sent. */
+  readonly sent: readonly Endpoint[];
+  /** Names resolved as far as they are known. */
+  readonly endpoints: readonly Endpoint[];
+}
+
+/** Told of every backend that came or changed, and of those that went. */
+export interface Observer {
+  backend(id: string, backend: ObservedBackend): void;
+  gone(id: string): void;
+  close(): void;
+}
+
+export class ObservedBackends {
+  readonly #tell: (views: ReadonlyMap<string, BackendView>) => void;
+  readonly #backends = new Map<string, BackendResource>();
+  readonly #endpoints = new Map<string, EndpointsResource>();
+  readonly #views = new Map<string, BackendView>();
+  readonly #observers: Observer[] = [];
+  readonly #changed = new Set<string>();
+  #closed = false;
+
+  /** `tell` gets what has changed, at most once a turn of the event loop. */
+  constructor(tell: (views: ReadonlyMap<string, BackendView>) => void) {
+    this.#tell = tell;
+  }
+
+  add(observer: Observer): void {
+    this.#observers.push(observer);
+  }
+
+  /** A change that the workers have taken. What they can't read is not observed. */
+  take(change: Change): void {
+    const touched = new Set<string>();
+    for (const id of change.removed) {
+      if (this.#backends.delete(id)) touched.add(id);
+      if (this.#endpoints.delete(id)) for (const dependent of this.#using(id)) touched.add(dependent);
+    }
+    for (const bytes of change.upsert) {
+      if (!bytes.id.startsWith('backend/') && !bytes.id.startsWith('endpoints/')) continue;
+      const decoded = decodeResource(bytes);
+      if (!decoded.ok) continue;
+      const { resource } = decoded;
+      if (resource.kind === 'backend') {
+        this.#backends.set(resource.id, resource);
+        touched.add(resource.id);
+      } else if (resource.kind === 'endpoints') {
+        this.#endpoints.set(resource.id, resource);
+        for (const dependent of this.#using(resource.id)) touched.add(dependent);
+      }
+    }
+    for (const id of touched) this.#announce(id);
+  }
+
+  get(id: string): ObservedBackend | undefined {
+    const resource = this.#backends.get(id);
+    const sent = resource === undefined ? undefined : this.#endpoints.get(resource.endpoints)?.endpoints;
+    if (resource === undefined || sent === undefined) return undefined;
+    return { resource, sent, endpoints: this.#views.get(id)?.endpoints ?? sent };
+  }
+
+  views(): ReadonlyMap<string, BackendView> {
+    return this.#views;
+  }
+
+  /** Null: as sent. Observers hear of it, who set it too: such a one goes by `sent`. */
+  setEndpoints(id: string, endpoints: readonly Endpoint[] | null): void {
+    this.#set(id, { ...(this.#views.get(id) ?? NOTHING_SEEN), endpoints });
+    this.#announce(id);
+  }
+
+  setUnhealthy(id: string, unhealthy: readonly string[]): void {
+    this.#set(id, { ...(this.#views.get(id) ?? NOTHING_SEEN), unhealthy });
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const observer of this.#observers) observer.close();
+  }
+
+  #using(endpoints: string): string[] {
+    return [...this.#backends.values()].filter((backend) => backend.endpoints === endpoints).map(({ id }) => id);
+  }
+
+  #announce(id: string): void {
+    const backend = this.get(id);
+    if (backend === undefined) this.#views.delete(id);
+    for (const observer of this.#observers) {
+      if (backend === undefined) observer.gone(id);
+      else observer.backend(id, backend);
+    }
+  }
+
+  #set(id: string, view: BackendView): void {
+    if (this.#closed || !this.#backends.has(id)) return;
+    this.#views.set(id, view);
+    if (this.#changed.size === 0) setImmediate(() => this.#flush());
+    this.#changed.add(id);
+  }
+
+  #flush(): void {
+    const views = new Map(
+      [...this.#changed].flatMap((id): [string, BackendView][] => {
+        const view = this.#views.get(id);
+        return view === undefined ? [] : [[id, view]];
+      }),
+    );
+    this.#changed.clear();
+    if (!this.#closed && views.size > 0) this.#tell(views);
+  }
+}
