@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { exactlyOneOf, withRules } from '../rule.ts';
 import { balancing } from './backend/balancing.ts';
+import { health } from './backend/health.ts';
 import { pool } from './backend/pool.ts';
 import { address, conditions, duration, gateway, integer, objectName, plainHost, show } from './common.ts';
 
@@ -51,6 +52,7 @@ export const backendSpec = withRules(
       .optional()
       .describe('How long things may take.'),
     pool: pool.optional(),
+    health: health.optional(),
   }),
   exactlyOneOf('service', 'hosts', 'dns'),
 );

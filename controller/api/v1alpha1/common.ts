@@ -1,7 +1,7 @@
 /** The parts the three kinds share: names, hosts, durations, header edits, conditions. */
 import { z } from 'zod';
 import { isAddress, isCidr } from '../address.ts';
-import { DURATION_PATTERN, parseDurationMs } from '../duration.ts';
+import { DURATION_PATTERN, durationMs, parseDurationMs } from '../duration.ts';
 import { regexProblem } from '../regex/regex.ts';
 import { atLeastOneOf, type Rule, withRules } from '../rule.ts';
 
@@ -38,7 +38,7 @@ export function integer(min: number, max: number) {
   return z.int({ error }).min(min, { error }).max(max, { error });
 }
 
-function pattern(text: string, source: string, message: string, max: number) {
+export function pattern(text: string, source: string, message: string, max: number) {
   const regex = new RegExp(source);
   return withRules(z.string().min(1).max(max), {
     cel: `self.matches(r'${source}')`,
@@ -105,6 +105,18 @@ export const duration = (text: string) =>
     },
   }).meta({ description: text });
 
+/** With bounds of its own, both within. */
+export const boundedDuration = (text: string, min: string, max: string) =>
+  withRules(z.string().min(1).max(24), {
+    cel: `self.matches('${DURATION_PATTERN}') && duration(self) >= duration('${min}') && duration(self) <= duration('${max}')`,
+    message: `must be a duration from ${min} to ${max} such as 500ms, 10s or 1h30m`,
+    test: (value) => {
+      const ms = parseDurationMs(value) ?? -1;
+      const fits = ms >= durationMs(min) && ms <= durationMs(max);
+      return fits || `must be a duration from ${min} to ${max} such as 500ms, 10s or 1h30m, got ${show(value)}`;
+    },
+  }).meta({ description: text });
+
 /** A group of nothing but repeated atoms, itself repeated: the plain cases of `regexProblem`, within what CEL may cost. */
 const ATOM = '(\\\\.|\\[[^\\]]*\\]|[^\\\\()\\[\\]|*+?{}])';
 const NESTED = `\\((\\?:)?(${ATOM}[*+])+\\)[*+{]`;
@@ -145,14 +157,17 @@ const CONNECTION_HEADERS = [
   'upgrade',
 ];
 
-/** A header that may be edited: not those that frame the message or belong to one connection (RFC 9110 section 7.6.1). */
-export const editableName = withRules(headerName, {
-  cel: `!(self.lowerAscii() in [${CONNECTION_HEADERS.map((name) => `'${name}'`).join(', ')}])`,
-  message: `must not be one of ${CONNECTION_HEADERS.join(', ')}: the gateway writes them itself (for Host use rewrite.host)`,
-  test: (name) =>
-    !CONNECTION_HEADERS.includes(name.toLowerCase()) ||
-    `must not be ${name.toLowerCase()}: the gateway writes it itself${name.toLowerCase() === 'host' ? ' (use rewrite.host)' : ''}`,
-});
+/** A header that may be set: not those that frame the message or belong to one connection (RFC 9110 section 7.6.1). */
+const unframedName = (insteadOfHost: string) =>
+  withRules(headerName, {
+    cel: `!(self.lowerAscii() in [${CONNECTION_HEADERS.map((name) => `'${name}'`).join(', ')}])`,
+    message: `must not be one of ${CONNECTION_HEADERS.join(', ')}: the gateway writes them itself (for Host use ${insteadOfHost})`,
+    test: (name) =>
+      !CONNECTION_HEADERS.includes(name.toLowerCase()) ||
+      `must not be ${name.toLowerCase()}: the gateway writes it itself${name.toLowerCase() === 'host' ? ` (use ${insteadOfHost})` : ''}`,
+  });
+
+export const editableName = unframedName('rewrite.host');
 
 const headerValue = withRules(z.string().max(4096), {
   cel: `self.matches(r'^[\\t -~]*$')`,
@@ -161,6 +176,9 @@ const headerValue = withRules(z.string().max(4096), {
 }).meta({ description: 'Value of the header: printable ASCII.' });
 
 const field = z.strictObject({ name: editableName, value: headerValue });
+
+/** Of a request of the gateway's own. */
+export const ownHeader = z.strictObject({ name: unframedName('host'), value: headerValue });
 
 export const headerEdits = (text: string) =>
   withRules(

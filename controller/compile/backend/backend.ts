@@ -5,6 +5,7 @@ import type { ProblemReason } from '../../api/problem.ts';
 import type { BackendModel } from '../../model/backend.ts';
 import type { BackendFailure } from '../rule.ts';
 import { compileBalancing } from './balancing.ts';
+import { compileHealth } from './health.ts';
 import { compilePool } from './pool.ts';
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 2_000;
@@ -14,7 +15,7 @@ export function compileBackend(backend: BackendModel): [BackendResource, Endpoin
   const { spec } = backend;
   if (spec === null || backend.problems.length > 0) return [];
   const path = `${backend.ref.namespace}/${backend.ref.name}`;
-  const { timeouts, pool } = spec;
+  const { timeouts, pool, health } = spec;
   return [
     {
       kind: 'backend',
@@ -23,6 +24,7 @@ export function compileBackend(backend: BackendModel): [BackendResource, Endpoin
       balancing: compileBalancing(spec.balancing),
       connectTimeoutMs: timeouts?.connect === undefined ? DEFAULT_CONNECT_TIMEOUT_MS : durationMs(timeouts.connect),
       pool: compilePool(pool),
+      ...(health === undefined ? {} : { health: compileHealth(health) }),
       endpoints: `endpoints/${path}`,
     },
     { kind: 'endpoints', id: `endpoints/${path}`, endpoints: [...backend.endpoints] },
