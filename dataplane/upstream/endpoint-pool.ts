@@ -7,7 +7,7 @@ import { endpointName } from '../snapshot/backend/view.ts';
 import type { BackendResource, Endpoint } from '../snapshot/resources.ts';
 import type { Candidate } from './balance/balancer.ts';
 import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS, type Job, UpstreamConnection } from './connection.ts';
-import type { AttemptFailure, Gate, Watcher } from './watcher.ts';
+import { type Attempt, type AttemptFailure, BAD, type Gate, GOOD, type Watcher } from './watcher.ts';
 
 export interface PoolDependencies {
   readonly wheel: TimerWheel;
@@ -83,17 +83,19 @@ export class EndpointPool implements Candidate {
   }
 
   /** See Watcher. */
-  answered(status: number, latencyMs: number): void {
-    for (const watcher of this.watchers) watcher.answered?.(status, latencyMs);
+  answered(attempt: Attempt, status: number, latencyMs: number): void {
+    for (const watcher of this.watchers) watcher.answered?.(status, latencyMs, attempt);
+    attempt.verdict = status < 500 ? GOOD : BAD;
   }
 
-  failed(failure: AttemptFailure): void {
-    for (const watcher of this.watchers) watcher.failed?.(failure);
+  failed(attempt: Attempt, failure: AttemptFailure): void {
+    for (const watcher of this.watchers) watcher.failed?.(failure, attempt);
+    attempt.verdict = BAD;
   }
 
-  leave(): void {
+  leave(attempt: Attempt): void {
     this.active--;
-    for (const watcher of this.watchers) watcher.left?.();
+    for (const watcher of this.watchers) watcher.left?.(attempt);
   }
 
   get connections(): number {

@@ -19,7 +19,7 @@ import type { EndpointPool } from './endpoint-pool.ts';
 import { requestText } from './request-text.ts';
 import type { ForwardCode, ForwardOptions, PendingResponse, Responder } from './seam.ts';
 import type { Upstream } from './upstream.ts';
-import type { AttemptFailure } from './watcher.ts';
+import { type Attempt, type AttemptFailure, UNDECIDED, type Verdict } from './watcher.ts';
 
 /** Endpoints tried when connecting fails; nothing was sent to any of them, so every method may be tried again. */
 const MAX_ENDPOINTS_TRIED = 3;
@@ -43,7 +43,9 @@ export function forward(exchange: Exchange, upstream: Upstream, options: Forward
   new Forward(exchange, upstream, options, responder).start();
 }
 
-class Forward implements Job, BodySink, PendingResponse, TimerOwner {
+class Forward implements Job, BodySink, PendingResponse, TimerOwner, Attempt {
+  chosenAtMs = 0;
+  verdict: Verdict = UNDECIDED;
   private readonly exchange: Exchange;
   private readonly upstream: Upstream;
   private readonly options: ForwardOptions;
@@ -57,8 +59,6 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
   private timer: Timer | null = null;
   /** When the whole exchange has to be over; 0: never. */
   private totalMs = 0;
-  /** When the endpoint of this attempt was chosen. */
-  private chosenAtMs = 0;
   private sentAtMs = 0;
   /** Since when the response head is waited for. */
   private waitingSinceMs = 0;
@@ -106,6 +106,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     this.pool = pool;
     this.wheel = pool.wheel;
     this.chosenAtMs = pool.wheel.now();
+    this.verdict = UNDECIDED;
     this.exchange.endpoint = pool.name;
     this.request(pool, false);
   }
@@ -254,7 +255,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     exchange.status = status;
     exchange.responseHeaders = headers;
     exchange.upstreamMs = this.lastByteAtMs - this.sentAtMs;
-    this.pool?.answered(status, this.lastByteAtMs - this.chosenAtMs);
+    this.pool?.answered(this, status, this.lastByteAtMs - this.chosenAtMs);
     if (head.contentLength >= 0) this.responseLength = head.contentLength;
     else if (status === 204 || status === 304) this.responseLength = NO_BODY;
     this.expecting = false;
@@ -339,7 +340,7 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
     const pool = this.pool as EndpointPool;
     if (state === OVER) return;
     if (failure === 'connect' || failure === 'connect-timeout') {
-      pool.failed(failure);
+      pool.failed(this, failure);
       const tried = (this.tried?.length ?? 0) + 1;
       if (tried < MAX_ENDPOINTS_TRIED && tried < this.upstream.size) this.chooseOther(pool);
       else if (failure === 'connect') this.answer(503, 'upstream-connect-failed', 'The backend could not be reached.');
@@ -351,15 +352,15 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
         this.request(pool, true);
         return;
       }
-      pool.failed(failure === 'stale' ? 'reset' : failure);
+      pool.failed(this, failure === 'stale' ? 'reset' : failure);
       if (failure === 'protocol') {
         this.answer(502, 'upstream-protocol', 'The backend did not send an acceptable HTTP response.');
       } else this.answer(502, 'upstream-reset', 'The backend closed the connection before its response.');
     } else if (state === RESPONDING) {
-      pool.failed('reset');
+      pool.failed(this, 'reset');
       this.lost = true;
     } else if (state === STREAMING) {
-      pool.failed(failure === 'protocol' ? 'protocol' : 'reset');
+      pool.failed(this, failure === 'protocol' ? 'protocol' : 'reset');
       this.breakOff(failure === 'protocol' ? 'upstream-protocol' : 'upstream-aborted');
     } else this.finishTunnel('');
   }
@@ -477,13 +478,13 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner {
   }
 
   private fail(failure: AttemptFailure): void {
-    this.pool?.failed(failure);
+    this.pool?.failed(this, failure);
   }
 
   private leave(): void {
     const { pool } = this;
     this.pool = null;
-    pool?.leave();
+    pool?.leave(this);
   }
 
   private dropTimer(): void {

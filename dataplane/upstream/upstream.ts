@@ -52,7 +52,7 @@ export interface Upstream {
   readonly size: number;
   /**
    * The endpoint for the next attempt, none of `tried`; null where there is none, and `refusal` says why. The attempt has begun at it:
-   * `pool.leave()` must follow.
+   * `pool.leave` must follow.
    */
   pick(exchange: Exchange, tried: readonly EndpointPool[] | null): EndpointPool | null;
   readonly refusal: NoPick;
