@@ -72,8 +72,12 @@ function typeOf(field: Structural): string {
   }
   if (field.additionalProperties !== undefined) return `map of ${typeOf(field.additionalProperties)}`;
   if (field.enum !== undefined) return field.enum.map((value) => `\`${value}\``).join(', ');
-  if (field.type === 'integer' && field.minimum !== undefined && field.maximum !== undefined) {
-    return `integer, ${field.minimum} to ${field.maximum}`;
+  if (
+    (field.type === 'integer' || field.type === 'number') &&
+    field.minimum !== undefined &&
+    field.maximum !== undefined
+  ) {
+    return `${field.type}, ${field.minimum} to ${field.maximum}`;
   }
   return field.type ?? 'object';
 }

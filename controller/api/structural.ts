@@ -7,7 +7,7 @@ import { VALIDATIONS } from './rule.ts';
 
 export interface Structural {
   description?: string;
-  type?: 'object' | 'array' | 'string' | 'integer' | 'boolean';
+  type?: 'object' | 'array' | 'string' | 'integer' | 'number' | 'boolean';
   format?: string;
   enum?: (string | number | boolean)[];
   default?: unknown;
@@ -90,6 +90,11 @@ function convert(json: Json, path: string): Structural {
         ...(maximum === undefined || maximum === Number.MAX_SAFE_INTEGER ? {} : { maximum }),
       };
       return { ...out, type: 'integer', format: 'maximum' in bounds ? 'int32' : 'int64', ...bounds };
+    }
+    case 'number': {
+      const { minimum, maximum } = json as { minimum?: number; maximum?: number };
+      const bounds = { ...(minimum === undefined ? {} : { minimum }), ...(maximum === undefined ? {} : { maximum }) };
+      return { ...out, type: 'number', ...bounds };
     }
     case 'string':
     case 'boolean':

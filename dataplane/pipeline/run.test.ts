@@ -57,6 +57,7 @@ class Bench {
       terminal,
       requestTimeoutMs,
       backendTimeoutMs: 0,
+      idleTimeoutMs: 0,
       share: null,
     };
   }

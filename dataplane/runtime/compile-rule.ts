@@ -156,6 +156,7 @@ export function compileRefusal(
     terminal: createProblem(REFUSED.status, REFUSED.code, detail, reply(pipeline)),
     requestTimeoutMs: 0,
     backendTimeoutMs: 0,
+    idleTimeoutMs: 0,
     share: null,
   };
   const slot: RuleSlot = { rule: compiled };
@@ -205,8 +206,8 @@ function forwardDeps(
   timeouts: CompiledTimeouts,
   { parts, pipeline, deps }: Around,
 ): ForwardDeps {
-  const { idleTimeoutMs, trustedHops, via } = deps.defaults;
-  const options: ForwardOptions = { rewrite: action.rewrite ?? null, ...timeouts, idleTimeoutMs, trustedHops, via };
+  const { trustedHops, via } = deps.defaults;
+  const options: ForwardOptions = { rewrite: action.rewrite ?? null, ...timeouts, trustedHops, via };
   const toBackend = (id: string): Terminal => {
     const upstream = parts.upstream(id);
     if (upstream === undefined) throw new StageError('action.backends', `there is no ${id}, or it was rejected`);

@@ -36,7 +36,11 @@ export function describeLedger(
       ...sharesOf(compiled.resource, ledger),
       refused: answersPreflight === null,
       routed: routable !== null,
-      effectiveTimeouts: { requestMs: compiled.requestTimeoutMs, backendMs: compiled.backendTimeoutMs },
+      effectiveTimeouts: {
+        requestMs: compiled.requestTimeoutMs,
+        backendMs: compiled.backendTimeoutMs,
+        idleMs: compiled.idleTimeoutMs,
+      },
     })),
     policies: sorted(ledger.policies).map(([id, { resource }]) => ({
       id,

@@ -145,6 +145,7 @@ class Draft implements Parts {
         now: deps.now,
         epochMs: deps.stages.epochMs,
         random: deps.random,
+        setTimer: deps.setTimer,
         secret: (secret) => this.#secret(secret),
         credentials: (credentials) => this.#credentials(credentials),
         previous: ledger.policies.get(id)?.stage ?? null,

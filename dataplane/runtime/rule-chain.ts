@@ -83,7 +83,7 @@ export function stagesOf({ headers }: RuleResource, sections: readonly ChainSect
   return placed.sort((a, b) => a.place - b.place);
 }
 
-export type CompiledTimeouts = Pick<CompiledRule, 'requestTimeoutMs' | 'backendTimeoutMs'>;
+export type CompiledTimeouts = Pick<CompiledRule, 'requestTimeoutMs' | 'backendTimeoutMs' | 'idleTimeoutMs'>;
 
 export function timeoutsOf(
   { timeouts }: RuleResource,
@@ -95,5 +95,6 @@ export function timeoutsOf(
   return {
     requestTimeoutMs: timeouts.requestMs ?? policy.requestMs ?? defaults.requestTimeoutMs,
     backendTimeoutMs: timeouts.backendMs ?? policy.backendMs ?? defaults.backendTimeoutMs,
+    idleTimeoutMs: timeouts.idleMs ?? policy.idleMs ?? defaults.idleTimeoutMs,
   };
 }

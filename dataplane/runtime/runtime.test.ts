@@ -278,7 +278,11 @@ test('describe shows what runs and no value that may be a secret', () => {
   expect(shown.rejected.map(({ id }) => id)).toEqual(['rule/a/x/1']);
   expect(shown.rules).toMatchObject([
     { id: 'rule/a/x/1', refused: true },
-    { id: 'rule/shop/orders/all', refused: false, effectiveTimeouts: { requestMs: 0, backendMs: 60_000 } },
+    {
+      id: 'rule/shop/orders/all',
+      refused: false,
+      effectiveTimeouts: { requestMs: 0, backendMs: 60_000, idleMs: 300_000 },
+    },
   ]);
   expect(shown.backends).toMatchObject([{ id: 'backend/shop/orders', endpoints: [{ address: '10.0.0.1' }] }]);
   expect(JSON.stringify(shown)).toContain('authorization');

@@ -5,6 +5,8 @@ export const id = z.string().min(1).max(1024);
 export const durationMs = z.int().min(0).max(86_400_000);
 /** Of another server; whether http is good enough is the controller's to say. */
 export const serverUrl = z.url({ protocol: /^https?$/ }).max(2048);
+/** A share of the requests, in parts per million: 10,000 is one percent. */
+export const perMillion = z.int().min(0).max(1_000_000);
 export const headerName = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9a-z]{1,256}$/);
 export const headerValue = z
   .string()
@@ -26,6 +28,8 @@ export const timeouts = z.strictObject({
   requestMs: durationMs.optional(),
   /** From the request being sent to the backend until the response head is there. 0 switches it off. */
   backendMs: durationMs.optional(),
+  /** Without a byte of the response body, or of an upgraded connection in either direction. 0 switches it off. */
+  idleMs: durationMs.optional(),
 });
 export type Timeouts = z.infer<typeof timeouts>;
 

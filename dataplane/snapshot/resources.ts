@@ -15,6 +15,7 @@ import { authenticationSection } from './sections/authentication.ts';
 import { authorizationSection } from './sections/authorization.ts';
 import { corsSection } from './sections/cors.ts';
 import { failSection } from './sections/fail.ts';
+import { faultSection } from './sections/fault.ts';
 import { rateLimitSection } from './sections/rate-limit.ts';
 import { timeoutSection } from './sections/timeout.ts';
 import { transformSection } from './sections/transform.ts';
@@ -110,6 +111,7 @@ export const policySection = z.discriminatedUnion('section', [
   authenticationSection,
   authorizationSection,
   corsSection,
+  faultSection,
   rateLimitSection,
   transformSection,
   timeoutSection,

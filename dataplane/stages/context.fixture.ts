@@ -28,6 +28,7 @@ export function contextFixture({ secrets = {}, consumers = [], ...more }: Contex
     now: () => 0,
     epochMs: () => 1_700_000_000_000,
     random: () => 0,
+    setTimer: () => () => {},
     secret: (id) => (secrets[id] === undefined ? undefined : new Secret(Buffer.from(secrets[id]))),
     credentials: (id) => consumers.find((one) => one.id === id),
     previous: null,

@@ -14,6 +14,8 @@ export interface StageContext {
   readonly epochMs: () => number;
   /** At least 0, less than 1. */
   readonly random: () => number;
+  /** Runs `run` after `delayMs` unless what it returns is called before. */
+  readonly setTimer: (run: () => void, delayMs: number) => () => void;
   /** Undefined: it was not sent. */
   readonly secret: (id: string) => Secret | undefined;
   readonly credentials: (id: string) => CredentialsResource | undefined;

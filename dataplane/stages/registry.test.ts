@@ -22,6 +22,7 @@ const SAMPLES: Record<PolicySection['section'], PolicySection> = {
     limits: [{ name: 'all', algorithm: 'tokenBucket', limit: 10, windowMs: 1000 }],
   }),
   transform: { section: 'transform' },
+  fault: policySection.parse({ section: 'fault', delay: { durationMs: 100, perMillion: 10_000 } }),
   timeout: { section: 'timeout' },
   fail: { section: 'fail', of: 'authentication', status: 503, code: 'x', message: 'y' },
 };
@@ -45,6 +46,8 @@ test('stages stand as DESIGN section 6 has them; a fail stands where its section
     'rateLimit',
     'cache',
     'transform',
+    'plugins',
+    'fault',
   ];
   const places = order.map((of) => placeOf(fail(of)));
   expect(places).toEqual([...places].sort((a, b) => a - b));

@@ -19,6 +19,7 @@ import type { StageContext } from './context.ts';
 import { createCors } from './cors.ts';
 import { describeEdits } from './describe.ts';
 import { createFail } from './fail.ts';
+import { createFault } from './fault.ts';
 import { createRateLimit } from './rate-limit/stage.ts';
 import { createTransform } from './transform.ts';
 
@@ -66,6 +67,8 @@ const SECTIONS: { readonly [S in SectionName]: Entry<S> } = {
       response: describeEdits(response),
     }),
   },
+  // Last before the backend: what would have been refused is refused.
+  fault: { place: 90, create: createFault, describe: (config) => config },
   timeout: { place: null, create: () => null, describe: (config) => config },
   // Stands where its section would.
   fail: { place: null, create: createFail, describe: (config) => config },

@@ -213,6 +213,7 @@ const STAGE_HELP: Readonly<Record<string, string>> = {
   authorization: 'Requests by the rule that decided about them, or the default.',
   authorization_errors: 'CEL expressions of authorization rules that failed on a request.',
   credential_reads: 'Look-ups in the credential store, by outcome.',
+  faults: 'Faults injected by a policy.',
   limit_evictions: 'Keys of rate limits that were given up while they still counted: more than TIDEGATE_LIMIT_KEYS.',
   rate_limit: 'Requests by what each rate limit made of them.',
   redis_commands: 'What was asked of Redis, by outcome.',

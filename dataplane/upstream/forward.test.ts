@@ -459,6 +459,36 @@ describe('time-outs', () => {
     expect(gateway.finished[0]).toMatchObject({ status: 200, code: 'upstream-idle-timeout' });
   });
 
+  test('a body that stalls for less than the backend has for its head', async () => {
+    const upstream = await backend();
+    const gateway = await gatewayTo([upstream], { forward: { idleTimeoutMs: 5_000, backendTimeoutMs: 60_000 } });
+    const client = await ask(gateway, '/');
+    const peer = await upstream.connection();
+    await peer.until('\r\n\r\n');
+    peer.send('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc');
+    await client.until('abc');
+    gateway.advance(5_200);
+    await client.close();
+    expect(gateway.finished[0]).toMatchObject({ status: 200, code: 'upstream-idle-timeout' });
+  });
+
+  test('0 switches all of them off', async () => {
+    const upstream = await backend();
+    const gateway = await gatewayTo([upstream], {
+      forward: { requestTimeoutMs: 0, backendTimeoutMs: 0, idleTimeoutMs: 0 },
+    });
+    const client = await ask(gateway, '/');
+    const peer = await upstream.connection();
+    await peer.until('\r\n\r\n');
+    gateway.advance(86_400_000);
+    peer.send('HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabc');
+    await client.until('abc');
+    gateway.advance(86_400_000);
+    peer.send('def');
+    await client.until('abcdef');
+    expect(gateway.finished[0]).toMatchObject({ status: 200, code: '' });
+  });
+
   test('connecting', async () => {
     const deaf = await deafPort();
     running.push(deaf);

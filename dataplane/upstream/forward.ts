@@ -279,8 +279,9 @@ class Forward implements Job, BodySink, PendingResponse, TimerOwner, Attempt {
     }
     this.state = STREAMING;
     exchange.downstream.writeHead(exchange.status, headers, this.responseLength);
-    if (this.options.idleTimeoutMs > 0 && this.options.backendTimeoutMs === 0 && this.totalMs === 0)
-      this.arm(connection);
+    const { idleTimeoutMs, backendTimeoutMs } = this.options;
+    // Else the deadline that is armed already comes sooner, and arms that of the body.
+    if (idleTimeoutMs > 0 && (backendTimeoutMs === 0 || idleTimeoutMs < backendTimeoutMs)) this.arm(connection);
     connection.proceed();
   }
 

@@ -38,6 +38,15 @@ export function integer(min: number, max: number) {
   return z.int({ error }).min(min, { error }).max(max, { error });
 }
 
+/** A share in percent, with up to four decimals. */
+export function percent(text: string) {
+  const error = (issue: { input?: unknown }) => `must be 0 to 100, got ${show(issue.input)}`;
+  return withRules(z.number({ error }).min(0, { error }).max(100, { error }), {
+    message: 'must have at most four decimals',
+    test: (value) => Math.abs(value * 10_000 - Math.round(value * 10_000)) < 1e-6,
+  }).meta({ description: text });
+}
+
 export function pattern(text: string, source: string, message: string, max: number) {
   const regex = new RegExp(source);
   return withRules(z.string().min(1).max(max), {
@@ -196,13 +205,16 @@ export type HeaderEditsSpec = z.output<ReturnType<typeof headerEdits>>;
 export const timeouts = withRules(
   z.strictObject({
     request: duration(
-      'From the first byte of the request to the last byte of the response. 0s switches it off.',
+      'From the first byte of the request to the last byte of the response; upgraded connections are not bound by it. 0s switches it off, the default.',
     ).optional(),
     backend: duration(
-      'From sending the request to the backend until the head of its response is there. 0s switches it off.',
+      'From sending the request to the backend until the head of its response is there. 0s switches it off; default 60s.',
+    ).optional(),
+    idle: duration(
+      'Without a byte of the response body, or of an upgraded connection (WebSocket) in either direction. 0s switches it off; default 5m.',
     ).optional(),
   }),
-  atLeastOneOf('request', 'backend'),
+  atLeastOneOf('request', 'backend', 'idle'),
 ).meta({ description: 'How long things may take; each field wins over the one of a Policy.' });
 
 export type TimeoutsSpec = z.output<typeof timeouts>;

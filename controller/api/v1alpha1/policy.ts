@@ -5,6 +5,7 @@ import { conditions, gateway, label, objectName, timeouts } from './common.ts';
 import { authentication } from './sections/authentication.ts';
 import { authorization } from './sections/authorization.ts';
 import { cors } from './sections/cors.ts';
+import { fault } from './sections/fault.ts';
 import { rateLimit } from './sections/rate-limit.ts';
 import { transform } from './sections/transform.ts';
 
@@ -33,6 +34,7 @@ export const policySections = {
   authorization,
   rateLimit,
   transform,
+  fault,
   timeout: timeouts.describe('How long requests may take.'),
 };
 export type SectionName = keyof typeof policySections;

@@ -7,6 +7,7 @@ import { compileAuthentication } from './authentication.ts';
 import { compileAuthorization } from './authorization.ts';
 import type { SectionContext } from './context.ts';
 import { compileCors } from './cors.ts';
+import { compileFault } from './fault.ts';
 import { compileRateLimit } from './rate-limit.ts';
 
 export type Compiled<S extends SectionName> = Extract<PolicySection, { section: S }>;
@@ -24,6 +25,7 @@ const SECTIONS: { readonly [S in SectionName]: Compile<S> } = {
     ...(request === undefined ? {} : { request: compileHeaderEdits(request) }),
     ...(response === undefined ? {} : { response: compileHeaderEdits(response) }),
   }),
+  fault: compileFault,
   timeout: (spec) => ({ section: 'timeout', ...compileTimeouts(spec) }),
 };
 

@@ -116,7 +116,7 @@ describe('a request that gets through', () => {
       sections: [
         { section: 'authentication', source: 'shop/partners', text: 'key: consumer acme (gold)' },
         { section: 'transform', source: 'gateway/baseline and rule', text: '- cookie, + x-tenant, + x-own' },
-        { section: 'timeout', source: 'shop/partners', text: 'request 30 s, backend 60 s' },
+        { section: 'timeout', source: 'shop/partners', text: 'request 30 s, backend 60 s, idle 300 s' },
         { section: 'rewrite', source: 'rule', text: 'path /v2/42' },
       ],
       answer: null,

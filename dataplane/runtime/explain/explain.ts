@@ -113,12 +113,12 @@ function timeoutLines(
   defaults: RuntimeDefaults,
 ): ExplainedSection[] {
   const policy = sections.find(({ config }) => config.section === 'timeout');
-  const own = resource.timeouts.requestMs !== undefined || resource.timeouts.backendMs !== undefined;
+  const own = Object.values(resource.timeouts).some((ms) => ms !== undefined);
   if (policy === undefined && !own) return [];
-  const { requestTimeoutMs, backendTimeoutMs } = timeoutsOf(resource, sections, defaults);
+  const { requestTimeoutMs, backendTimeoutMs, idleTimeoutMs } = timeoutsOf(resource, sections, defaults);
   const show = (ms: number) => (ms === 0 ? 'off' : ms % 1000 === 0 ? `${ms / 1000} s` : `${ms} ms`);
   const [, namespace, name] = policy?.id.split('/') ?? [];
   const source = policy === undefined ? 'rule' : `${namespace}/${name}${own ? ' and rule' : ''}`;
-  const text = `request ${show(requestTimeoutMs)}, backend ${show(backendTimeoutMs)}`;
+  const text = `request ${show(requestTimeoutMs)}, backend ${show(backendTimeoutMs)}, idle ${show(idleTimeoutMs)}`;
   return [{ section: 'timeout', source, text }];
 }

@@ -110,7 +110,9 @@ describe('keys', () => {
     const at = (name: string): Exchange => {
       const resource = ruleFixture(name);
       const rule = { id: resource.id, hash: '', resource, request: [], response: [], finish: [], share: null };
-      return exchange({ rule: { ...rule, terminal: () => {}, requestTimeoutMs: 0, backendTimeoutMs: 0 } });
+      return exchange({
+        rule: { ...rule, terminal: () => {}, requestTimeoutMs: 0, backendTimeoutMs: 0, idleTimeoutMs: 0 },
+      });
     };
     expect(await spent([{ by: 'route' }], at('a/r/one'), at('a/r/two'))).toBe(true);
     expect(await spent([{ by: 'route' }], at('a/r/one'), at('a/s/one'))).toBe(false);
