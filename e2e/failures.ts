@@ -31,5 +31,6 @@ export function failuresOf(report: string, root: string): string[] {
 }
 
 function head(message: string): string {
-  return message.split('\n').slice(0, SHOWN).join('\n  ');
+  const lines = message.split('\n').filter((line) => line.trim() !== '');
+  return lines.slice(0, SHOWN).join('\n  ');
 }

@@ -9,7 +9,7 @@ export interface Ways {
   readonly variable: string;
   /** Undefined while the program is not installed. */
   readonly program: () => string | undefined;
-  readonly debianPackage: string;
+  readonly debianPackages: readonly string[];
   readonly startContainer: () => Promise<Component>;
   readonly startProcess: (program: string) => Promise<ProcessComponent>;
 }
@@ -26,12 +26,12 @@ export async function acquire(ways: Ways): Promise<Component | undefined> {
 export async function acquireProcess(ways: Ways): Promise<ProcessComponent | undefined> {
   let program = ways.program();
   if (program === undefined && canInstall()) {
-    await install(ways.debianPackage);
+    await install(ways.debianPackages);
     program = ways.program();
   }
   if (program !== undefined) return await ways.startProcess(program);
   const missing = new ComponentMissing(
-    `${ways.name} is missing: set ${ways.variable} to one for tests (its data is not spared), or start Docker, or install it (Debian, Ubuntu: apt-get install ${ways.debianPackage}); tests that stop and pause it need it installed`,
+    `${ways.name} is missing: set ${ways.variable} to one for tests (its data is not spared), or start Docker, or install it (Debian, Ubuntu: apt-get install ${ways.debianPackages.join(' ')}); tests that stop and pause it need it installed`,
   );
   if ((process.env.CI ?? '') !== '') throw missing;
   process.stderr.write(`skipped: ${missing.message}\n`);

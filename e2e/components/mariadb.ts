@@ -16,9 +16,9 @@ const user = 'tidegate';
 const ways: Ways = {
   name: 'MariaDB',
   variable: 'TIDEGATE_TEST_MYSQL_URL',
-  program: () => (installer() === undefined ? undefined : find('mariadbd')),
-  // Not mariadb-server, which brings a service and a data folder.
-  debianPackage: 'mariadb-server-core',
+  program: () => (needed.every((name) => find(name) !== undefined) ? find('mariadbd') : undefined),
+  // Not mariadb-server, which brings a service and a data folder. The installer runs a program of the clients' package.
+  debianPackages: ['mariadb-server-core', 'mariadb-client-core'],
   startContainer,
   startProcess,
 };
@@ -29,7 +29,8 @@ export const startMariaDb = (): Promise<Component | undefined> => acquire(ways);
 /** A MariaDB that the test may stop, kill and pause; what was written stays over `restart`. */
 export const startMariaDbProcess = (): Promise<ProcessComponent | undefined> => acquireProcess(ways);
 
-const installer = () => find('mariadb-install-db');
+const installer = 'mariadb-install-db';
+const needed = [installer, 'my_print_defaults'];
 
 async function startContainer(): Promise<Component> {
   const { GenericContainer, Wait } = await import('testcontainers');
@@ -62,7 +63,7 @@ async function startProcess(command: string): Promise<ProcessComponent> {
   const asRoot = process.getuid?.() === 0 ? ['--user=root'] : [];
   const own = ['--no-defaults', ...asRoot, `--datadir=${data}`];
   const prepare = [...own, '--auth-root-authentication-method=socket', '--skip-test-db', '--skip-name-resolve'];
-  await promisify(execFile)(installer() ?? 'mariadb-install-db', prepare, { timeout: 120_000, cwd: directory });
+  await promisify(execFile)(find(installer) ?? installer, prepare, { timeout: 120_000, cwd: directory });
 
   const setUp = join(directory, 'set-up.sql');
   writeFileSync(setUp, setUpSql(password), { mode: 0o600 });

@@ -24,13 +24,13 @@ export function canInstall(): boolean {
 }
 
 /** Throws with apt's own words when it fails. */
-export async function install(debianPackage: string): Promise<void> {
-  process.stdout.write(`installing ${debianPackage} by apt-get …\n`);
+export async function install(debianPackages: readonly string[]): Promise<void> {
+  process.stdout.write(`installing ${debianPackages.join(' ')} by apt-get …\n`);
   // Should a package bring a service, RUNLEVEL=1 keeps it from being started.
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
   const wait = ['-o', 'DPkg::Lock::Timeout=120'];
   await run('apt-get', ['update', '-qq', ...wait], { timeout: updateTimeoutMs });
-  const command = ['install', '-y', '-qq', '--no-install-recommends', ...wait, debianPackage];
+  const command = ['install', '-y', '-qq', '--no-install-recommends', ...wait, ...debianPackages];
   await run('apt-get', command, { env, timeout: installTimeoutMs, maxBuffer: 16 * 1024 * 1024 });
 }
 

@@ -13,7 +13,7 @@ const ways: Ways = {
   variable: 'TIDEGATE_TEST_REDIS_URL',
   program: () => find('redis-server', 'valkey-server', 'redis-check-rdb'),
   // Not redis-server, which brings a service: redis-check-rdb is the same program under another name.
-  debianPackage: 'redis-tools',
+  debianPackages: ['redis-tools'],
   startContainer,
   startProcess,
 };
