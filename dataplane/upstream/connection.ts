@@ -125,6 +125,13 @@ export class UpstreamConnection implements WireOwner, TimerOwner {
     this.keepAlive = true;
   }
 
+  /** While it connects: `job` no longer waits for it. False: it never did. */
+  desert(job: Job): boolean {
+    if (this.job !== job) return false;
+    this.job = null;
+    return true;
+  }
+
   /** Calls `job.onDeadline` in `delayMs`; 0: not at all. */
   deadline(delayMs: number): void {
     if (delayMs > 0) this.pool.wheel.arm(this.timer, delayMs);
@@ -227,6 +234,7 @@ export class UpstreamConnection implements WireOwner, TimerOwner {
     this.held = null;
     this.pool.wheel.drop(this.timer);
     this.pool.closed(this);
+    if (state === CONNECTING) this.pool.dialed(this);
     if (peer !== null) peer.destroy();
     if (job === null) return;
     if (state === CONNECTING) job.onFailure(this.timedOut ? 'connect-timeout' : 'connect');
@@ -243,6 +251,7 @@ export class UpstreamConnection implements WireOwner, TimerOwner {
 
   private onConnect(): void {
     this.deadline(0);
+    this.pool.dialed(this);
     const { job } = this;
     if (job === null) {
       this.pool.free(this);

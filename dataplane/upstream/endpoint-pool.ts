@@ -45,6 +45,7 @@ export class EndpointPool implements Candidate {
   private maxPending = 0;
   private readonly idle: UpstreamConnection[] = [];
   private open = 0;
+  private readonly dialing: UpstreamConnection[] = [];
   private queue: Job[] = [];
   private draining = false;
 
@@ -126,10 +127,16 @@ export class EndpointPool implements Candidate {
     return 'queued';
   }
 
-  /** The job no longer waits. */
+  /** The job no longer waits: it hears nothing more. A connection that is being made for it is for whoever comes next. */
   withdraw(job: Job): void {
     const at = this.queue.indexOf(job);
     if (at >= 0) this.queue.splice(at, 1);
+    else for (const connection of this.dialing) if (connection.desert(job)) return;
+  }
+
+  /** From a connection: it is made, or won't be. */
+  dialed(connection: UpstreamConnection): void {
+    this.dialing.splice(this.dialing.indexOf(connection), 1);
   }
 
   /** From a connection: its exchange is complete and it can serve the next. */
@@ -163,6 +170,6 @@ export class EndpointPool implements Candidate {
 
   private connect(job: Job): void {
     this.open++;
-    new UpstreamConnection(this, job);
+    this.dialing.push(new UpstreamConnection(this, job));
   }
 }
