@@ -86,7 +86,7 @@ function identity(
 function targetOf({ spec }: BackendModel): string {
   if (spec === null) return '';
   if (spec.service !== undefined) return `Service/${spec.service.name}:${spec.service.port}`;
-  if (spec.dns !== undefined) return `${spec.dns.name}:${spec.dns.port}`;
+  if (spec.dns !== undefined) return spec.dns.port === undefined ? spec.dns.name : `${spec.dns.name}:${spec.dns.port}`;
   return inOneLine(
     (spec.hosts ?? []).map(({ address, port }) => `${address.includes(':') ? `[${address}]` : address}:${port}`),
   );

@@ -41,6 +41,9 @@ export interface ServiceObject {
         readonly type?: string | undefined;
         readonly ports?: readonly ServicePort[] | undefined;
         readonly ipFamilies?: readonly string[] | undefined;
+        /** `None`: headless. */
+        readonly clusterIP?: string | undefined;
+        readonly externalName?: string | undefined;
       }
     | undefined;
 }
@@ -48,6 +51,7 @@ export interface ServiceObject {
 export interface EndpointSliceEndpoint {
   readonly addresses: readonly string[];
   readonly zone?: string | undefined;
+  readonly hints?: { readonly forZones?: readonly { readonly name: string }[] | null | undefined } | null | undefined;
   readonly conditions?:
     | {
         readonly ready?: boolean | undefined;

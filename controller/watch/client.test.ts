@@ -196,15 +196,41 @@ test('Secrets are asked for by selector, EndpointSlices keep what endpoints need
     ?.keep({
       metadata: { name: 's', namespace: 'shop', labels: { 'kubernetes.io/service-name': 'orders', other: 'x' } },
       addressType: 'IPv4',
-      endpoints: [{ addresses: ['10.0.0.1'], nodeName: 'n', zone: 'z', conditions: { ready: true }, targetRef: {} }],
+      endpoints: [
+        {
+          addresses: ['10.0.0.1'],
+          nodeName: 'n',
+          zone: 'z',
+          conditions: { ready: true },
+          hints: { forZones: [{ name: 'z' }], forNodes: [{ name: 'n' }] },
+          targetRef: {},
+        },
+      ],
       ports: [{ name: 'http', port: 80, protocol: 'TCP', appProtocol: 'h2c' }],
     });
   expect(kept).toMatchObject({
     metadata: { labels: { 'kubernetes.io/service-name': 'orders' } },
-    endpoints: [{ addresses: ['10.0.0.1'], zone: 'z', conditions: { ready: true } }],
+    endpoints: [
+      { addresses: ['10.0.0.1'], zone: 'z', conditions: { ready: true }, hints: { forZones: [{ name: 'z' }] } },
+    ],
     ports: [{ name: 'http', port: 80, protocol: 'TCP' }],
   });
-  expect(JSON.stringify(kept)).not.toMatch(/targetRef|nodeName|other/);
+  expect(JSON.stringify(kept)).not.toMatch(/targetRef|nodeName|forNodes|other/);
+});
+
+test('Services keep what decides about their endpoints', () => {
+  const service = watchedKinds({ enabled: false, selector: '' }).find(({ kind }) => kind === 'Service');
+  const keep = (spec: object) => service?.keep({ metadata: { name: 's', namespace: 'shop' }, spec });
+  const ports = [{ name: 'http', port: 80, protocol: 'TCP', targetPort: 'web' }];
+  expect(
+    keep({ type: 'ClusterIP', clusterIP: 'None', ipFamilies: ['IPv6', 'IPv4'], ports, selector: {} }),
+  ).toMatchObject({
+    spec: { type: 'ClusterIP', clusterIP: 'None', ipFamilies: ['IPv6', 'IPv4'], ports },
+  });
+  expect(keep({ type: 'ExternalName', externalName: 'example.com' })).toMatchObject({
+    spec: { externalName: 'example.com' },
+  });
+  expect(keep({ clusterIP: '10.0.0.1', ports })).toEqual(keep({ clusterIP: '10.0.0.2', ports }));
 });
 
 test('peers are dialled at the port named grpc, terminating ones not', () => {

@@ -53,6 +53,10 @@ const service: WatchedKind = {
       metadata: meta(raw),
       spec: {
         type: spec?.type,
+        ipFamilies: spec?.ipFamilies,
+        // Only whether it is headless: a Service whose address changes is the same to us.
+        clusterIP: spec?.clusterIP === 'None' ? 'None' : undefined,
+        externalName: spec?.externalName,
         ports: (spec?.ports ?? []).map(({ name, port, protocol, targetPort }) => ({
           name,
           port,
@@ -76,7 +80,13 @@ export const endpointSlices: WatchedKind = {
       kind: 'EndpointSlice',
       metadata: { ...meta(raw), ...(owner === undefined ? {} : { labels: { [SERVICE_NAME]: owner } }) },
       addressType: slice.addressType,
-      endpoints: (slice.endpoints ?? []).map(({ addresses, zone, conditions }) => ({ addresses, zone, conditions })),
+      endpoints: (slice.endpoints ?? []).map(({ addresses, zone, conditions, hints }) => ({
+        addresses,
+        zone,
+        conditions,
+        // `forNodes` is not read, so that a change of it is none.
+        hints: hints?.forZones ? { forZones: hints.forZones } : undefined,
+      })),
       ports: (slice.ports ?? []).map(({ name, port, protocol }) => ({ name, port, protocol })),
     };
   },

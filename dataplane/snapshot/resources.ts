@@ -145,7 +145,7 @@ export const backendResource = z.strictObject({
 export type BackendResource = z.infer<typeof backendResource>;
 
 const endpoint = z.strictObject({
-  /** An IP address, or a DNS name resolved when connecting. */
+  /** An IP address, or a DNS name (`names` of the list). A name that ends in a dot is not completed by search domains. */
   address: z.string().min(1),
   port: z.int().min(1).max(65_535),
   weight: z.int().min(1).max(1000).default(1),
@@ -158,12 +158,26 @@ const endpoint = z.strictObject({
 });
 export type Endpoint = z.infer<typeof endpoint>;
 
+/** How names are resolved: by the data plane, once for all its workers. */
+const endpointNames = z.strictObject({
+  /** An answer counts for the TTL of its records, which is taken to be no less and no more than this. */
+  minTtlMs: durationMs.min(100),
+  maxTtlMs: durationMs.min(100),
+  /** A name whose SRV records are endpoints too. */
+  services: z.string().min(1).max(254).optional(),
+  /** Names may lead to the data plane's own machine (local-address.ts). Absent: such addresses are left out of any answer. */
+  allowLocal: z.literal(true).optional(),
+});
+export type EndpointNames = z.infer<typeof endpointNames>;
+
 export const endpointsResource = z.strictObject({
   kind: z.literal('endpoints'),
   /** `endpoints/<namespace>/<backend>` */
   id,
   /** Sorted by address, then port. */
   endpoints: z.array(endpoint),
+  /** With names among the endpoints, and with SRV records. Absent: 1 s to 5 min. */
+  names: endpointNames.optional(),
 });
 export type EndpointsResource = z.infer<typeof endpointsResource>;
 

@@ -104,6 +104,7 @@ export class UpstreamConnection implements WireOwner, TimerOwner {
     this.wire = new Wire(this, pool.readMode, {
       host: pool.address,
       port: pool.port,
+      lookup: pool.lookup,
       noDelay: true,
       allowHalfOpen: true,
     });

@@ -1,4 +1,5 @@
 /** The connections of one worker to one endpoint: reused last in, first out, bounded, with a bounded queue behind them. */
+import type { LookupFunction } from 'node:net';
 import type { ChunkLimits } from '../codec/chunked.ts';
 import type { HeadLimits } from '../codec/fields.ts';
 import type { TimerWheel } from '../io/wheel.ts';
@@ -7,6 +8,7 @@ import { endpointName } from '../snapshot/backend/view.ts';
 import type { BackendResource, Endpoint } from '../snapshot/resources.ts';
 import type { Candidate } from './balance/balancer.ts';
 import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS, type Job, UpstreamConnection } from './connection.ts';
+import { createLookups, type Lookups } from './lookup.ts';
 import { type Attempt, type AttemptFailure, BAD, type Gate, GOOD, type Watcher } from './watcher.ts';
 
 export interface PoolDependencies {
@@ -14,10 +16,14 @@ export interface PoolDependencies {
   /** Default `onread`. */
   readonly readMode?: ReadMode;
   readonly limits?: ConnectionLimits;
+  /** Default: as the system does. */
+  readonly lookups?: Lookups;
 }
 
 /** What `request` did: a connection was given or is being made; the job waits in the queue; both are full; the endpoint is gone. */
 export type RequestOutcome = 'started' | 'queued' | 'overflow' | 'gone';
+
+const SYSTEM = createLookups(null);
 
 export class EndpointPool implements Candidate {
   readonly address: string;
@@ -35,10 +41,13 @@ export class EndpointPool implements Candidate {
   watchers: readonly Watcher[] = [];
   /** `blocked` has changed. */
   onBlocked: () => void = () => {};
+  private readonly lookups: Lookups;
   readonly wheel: TimerWheel;
   readonly readMode: ReadMode;
   readonly headLimits: HeadLimits;
   readonly chunkLimits: ChunkLimits;
+  /** For an address that is a name. */
+  lookup: LookupFunction;
   connectTimeoutMs = 0;
   idleTimeoutMs = 0;
   private maxConnections = 0;
@@ -55,12 +64,19 @@ export class EndpointPool implements Candidate {
     this.name = endpointName(endpoint);
     this.endpoint = endpoint;
     this.weight = endpoint.weight;
+    this.lookups = deps.lookups ?? SYSTEM;
+    this.lookup = this.lookups.remote;
     this.wheel = deps.wheel;
     this.readMode = deps.readMode ?? 'onread';
     const limits = deps.limits ?? DEFAULT_CONNECTION_LIMITS;
     this.headLimits = limits.headLimits;
     this.chunkLimits = limits.chunkLimits;
     this.configure(backend);
+  }
+
+  /** Whether its name may lead to the data plane's own machine. */
+  allowLocal(allowed: boolean): void {
+    this.lookup = allowed ? this.lookups.any : this.lookups.remote;
   }
 
   configure(backend: BackendResource): void {

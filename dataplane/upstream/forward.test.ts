@@ -309,6 +309,7 @@ describe('endpoints', () => {
       kind: 'endpoints',
       id: 'endpoints/test/plain',
       endpoints: [{ address: 'localhost', port: upstream.port, weight: 1 }],
+      names: { minTtlMs: 1000, maxTtlMs: 1000, allowLocal: true },
     });
     await (await ask(gateway, '/')).until('ok');
     expect(gateway.finished[0]?.endpoint).toBe(`localhost:${upstream.port}`);

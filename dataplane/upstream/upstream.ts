@@ -75,6 +75,7 @@ export function createUpstream(
   const zone = deps.zone ?? '';
   let settings = backend;
   let sent: readonly Endpoint[] = endpoints.endpoints;
+  let allowLocal = endpoints.names?.allowLocal === true;
   let seen: BackendView | null = null;
   let pools: EndpointPool[] = [];
   /** Left the list, and still have attempts. */
@@ -100,6 +101,7 @@ export function createUpstream(
       pool.endpoint = endpoint;
       pool.weight = endpoint.weight;
       pool.configure(settings);
+      pool.allowLocal(allowLocal);
       pool.block(UNHEALTHY, unhealthy.has(name));
       return pool;
     });
@@ -177,6 +179,7 @@ export function createUpstream(
     update: (next, list) => {
       settings = next;
       sent = list.endpoints;
+      allowLocal = list.names?.allowLocal === true;
       rebuild();
     },
     view: (view) => {

@@ -2,9 +2,10 @@
 import { z } from 'zod';
 import { exactlyOneOf, withRules } from '../rule.ts';
 import { balancing } from './backend/balancing.ts';
+import { dns } from './backend/dns.ts';
 import { health } from './backend/health.ts';
 import { pool } from './backend/pool.ts';
-import { address, conditions, duration, gateway, integer, objectName, plainHost, show } from './common.ts';
+import { address, conditions, duration, gateway, integer, objectName, show } from './common.ts';
 
 const portError = (issue: { input?: unknown }) =>
   issue.input === undefined
@@ -17,11 +18,17 @@ const servicePort = withRules(z.union([z.int(), z.string()], { error: portError 
   test: (value) =>
     (typeof value === 'number' ? value >= 1 && value <= 65535 : /^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$/.test(value)) ||
     portError({ input: value }),
-}).meta({ description: 'Port of the Service, by number or name.', 'x-kubernetes-int-or-string': true });
+}).meta({
+  description:
+    'Port of the Service, by number or name. Any number where the Service is headless without ports, or an ExternalName.',
+  'x-kubernetes-int-or-string': true,
+});
 
 const service = z
   .strictObject({
-    name: objectName('Name of a Service in the namespace of the Backend. Its ready endpoints are followed.'),
+    name: objectName(
+      'Name of a Service in the namespace of the Backend. Its ready endpoints are followed; of type ExternalName, the addresses of its name.',
+    ),
     port: servicePort,
   })
   .describe('A Kubernetes Service.');
@@ -31,13 +38,6 @@ const host = z.strictObject({
   port: integer(1, 65535).describe('Port.'),
   weight: integer(1, 1000).default(1).describe('Share of the requests, relative to the other hosts.'),
 });
-
-const dns = z
-  .strictObject({
-    name: plainHost('A DNS name; it is resolved when connecting.'),
-    port: integer(1, 65535).describe('Port.'),
-  })
-  .describe('A DNS name outside the cluster.');
 
 export const backendSpec = withRules(
   z.strictObject({

@@ -80,9 +80,22 @@ export const routeHost = pattern(
 export const plainHost = (text: string) =>
   pattern(text, `^${NAME}$`, 'must be a host name in lower case such as api.example.com, without port', 253);
 
+const DNS_LABEL = '[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?';
+
+/** Of any record: `_http._tcp.db.example.com` too. */
+export const dnsName = (text: string) =>
+  pattern(
+    text,
+    `^${DNS_LABEL}(\\.${DNS_LABEL})*\\.?$`,
+    'must be a DNS name in lower case such as db.example.com or _http._tcp.db.example.com',
+    254,
+  );
+
 const IP_CEL = 'isIP(self)';
 export const address = withRules(
-  z.string().min(1).max(253).meta({ description: 'An IPv4 or IPv6 address, or a DNS name resolved when connecting.' }),
+  z.string().min(1).max(253).meta({
+    description: 'An IPv4 or IPv6 address, or a DNS name, whose addresses are then followed and share the weight.',
+  }),
   {
     cel: `self.matches(r'^${NAME}$') || ${IP_CEL}`,
     message: 'must be an IP address or a DNS name in lower case',

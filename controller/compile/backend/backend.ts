@@ -5,6 +5,7 @@ import type { ProblemReason } from '../../api/problem.ts';
 import type { BackendModel } from '../../model/backend.ts';
 import type { BackendFailure } from '../rule.ts';
 import { compileBalancing } from './balancing.ts';
+import { compileEndpoints } from './endpoints.ts';
 import { compileHealth } from './health.ts';
 import { compilePool } from './pool.ts';
 
@@ -27,7 +28,7 @@ export function compileBackend(backend: BackendModel): [BackendResource, Endpoin
       ...(health === undefined ? {} : { health: compileHealth(health) }),
       endpoints: `endpoints/${path}`,
     },
-    { kind: 'endpoints', id: `endpoints/${path}`, endpoints: [...backend.endpoints] },
+    compileEndpoints(`endpoints/${path}`, backend),
   ];
 }
 

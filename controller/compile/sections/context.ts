@@ -1,8 +1,8 @@
 /** What a section is compiled with: the Secrets of its namespace, and a place for what goes with it and what is wrong with it. */
+import { isLocalAddress } from '@tidegate/dataplane/snapshot/local-address';
 import type { Resource } from '@tidegate/dataplane/snapshot/resources';
 import type { ObjectRef, Problem, ProblemReason } from '../../api/problem.ts';
 import { formatPath } from '../../api/validate.ts';
-import { isLocalAddress } from '../../model/local-address.ts';
 import type { SecretObject } from '../../store/objects.ts';
 
 /** Secrets as the store holds them. */

@@ -17,6 +17,8 @@ test.each([
   'fd00:ec2::254',
   'localhost',
   'a.localhost',
+  'localhost.',
+  '127.0.0.1.',
   '127.1',
   '2130706433',
   '0x7f000001',

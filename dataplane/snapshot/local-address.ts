@@ -15,8 +15,9 @@ LOCAL.addSubnet('fe80::', 10, 'ipv6');
 LOCAL.addSubnet('ff00::', 8, 'ipv6');
 LOCAL.addAddress('fd00:ec2::254', 'ipv6');
 
-/** Of an address or name as written; what a DNS name resolves to is the data plane's to check. */
-export function isLocalAddress(address: string): boolean {
+/** Of an address or name as written. What a DNS name resolves to is asked about again by the data plane. */
+export function isLocalAddress(written: string): boolean {
+  const address = written.endsWith('.') ? written.slice(0, -1) : written;
   const family = isIP(address);
   if (family === 0) return looksNumeric(address) || address === 'localhost' || address.endsWith('.localhost');
   return LOCAL.check(address, family === 6 ? 'ipv6' : 'ipv4');
