@@ -15,6 +15,7 @@ import { LastGood } from '../sync/last-good.ts';
 import { LastShare } from '../sync/last-share.ts';
 import { VERSION } from '../version.ts';
 import type { AccessLogSink } from '../worker/messages.ts';
+import { HealthChecker } from './health/checker.ts';
 import { LimitShare } from './limit-share.ts';
 import { LoadReporter, type ReportedLoad } from './load-reporter.ts';
 import { ObservedBackends } from './observed-backends.ts';
@@ -49,6 +50,7 @@ export class Supervisor {
   readonly #lastGood: LastGood | null;
   readonly #share: LimitShare;
   readonly #observed: ObservedBackends;
+  readonly #checker: HealthChecker;
   readonly #reporter: LoadReporter;
   readonly #timers: NodeJS.Timeout[] = [];
   #origin: Origin = 'none';
@@ -84,6 +86,11 @@ export class Supervisor {
       log,
     );
     this.#observed = new ObservedBackends((views) => this.pool.view(views));
+    this.#checker = new HealthChecker({
+      setUnhealthy: (id, unhealthy) => this.#observed.setUnhealthy(id, unhealthy),
+      log,
+    });
+    this.#observed.add(this.#checker);
     this.pool = new WorkerPool({
       size: config.workers,
       setup: {

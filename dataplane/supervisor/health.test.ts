@@ -1,0 +1,114 @@
+/** Active health checks of the whole program: two workers, real backends. */
+import { rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { ActiveHealth } from '../snapshot/backend/health.ts';
+import { backendFixture, endpointsFixture, forwardFixture, ruleFixture } from '../snapshot/fixtures.ts';
+import { TestSnapshot } from '../sync/test-controller.ts';
+import { get, publish, Scene } from '../test-scene.ts';
+
+/** On a busy machine two threads take their time. */
+const PATIENCE = { timeout: 30_000, interval: 20 };
+
+let scene: Scene;
+beforeEach(() => {
+  scene = new Scene();
+});
+afterEach(() => scene.end());
+
+/** A backend that says who it is; `status` is what it says of its health. */
+async function backend(name: string) {
+  const server = { name, address: '', status: 200, probes: 0, requests: 0 };
+  server.address = await scene.backend((request, response) => {
+    if (request.url === '/healthz') {
+      server.probes++;
+      response.writeHead(server.status).end();
+    } else {
+      server.requests++;
+      response.end(name);
+    }
+  });
+  return server;
+}
+
+function snapshotOf(addresses: string[], more: Partial<ActiveHealth> = {}): TestSnapshot {
+  const active: ActiveHealth = {
+    probe: { kind: 'http', method: 'GET', path: '/healthz', headers: [], statuses: [{ from: 200, to: 299 }] },
+    intervalMs: 100,
+    jitterPercent: 20,
+    timeoutMs: 10_000,
+    healthyThreshold: 2,
+    unhealthyThreshold: 2,
+    ...more,
+  };
+  return new TestSnapshot([
+    ruleFixture('shop/api/r', { action: forwardFixture('shop/api') }),
+    backendFixture('shop/api', { health: { active, panicPercent: 0 } }),
+    endpointsFixture('shop/api', ...addresses),
+  ]);
+}
+
+/** Who answers `count` requests, each on a connection of its own and so of any worker. */
+async function whoAnswers(port: number, count: number): Promise<string[]> {
+  const names = new Set<string>();
+  for (let i = 0; i < count; i++) {
+    const { status, body } = await get(port, '/');
+    names.add(status === 200 ? body : `${status} ${body}`);
+  }
+  return [...names].sort();
+}
+
+test('an endpoint that fails its checks gets no request by any worker, also by one that was started anew', async () => {
+  const [a, b] = [await backend('a'), await backend('b')];
+  const folder = scene.folder();
+  const controller = await scene.controller();
+  const dataplane = scene.dataplane(controller.address, {
+    NODE_OPTIONS: `--import ${new URL('../test-crash.ts', import.meta.url).href}`,
+    TEST_CRASH: path.join(folder, 'crash'),
+    TEST_HANG: path.join(folder, 'hang'),
+  });
+  await publish(await controller.streams.next(), snapshotOf([a.address, b.address]));
+  const { http: port, admin } = await dataplane.ready();
+  await expect.poll(() => whoAnswers(port, 20), PATIENCE).toEqual(['a', 'b']);
+
+  b.status = 500;
+  const said = await dataplane.event('health');
+  expect(said).toMatchObject({ backend: 'backend/shop/api', endpoint: b.address, healthy: false, detail: '500' });
+  await expect.poll(() => whoAnswers(port, 20), PATIENCE).toEqual(['a']);
+  const { requests } = b;
+  expect(await whoAnswers(port, 40)).toEqual(['a']);
+
+  for (const index of [0, 1]) {
+    const listening = () =>
+      dataplane.lines.all.filter(({ msg }) => msg === 'a worker ended and is started again').length;
+    const before = listening();
+    writeFileSync(path.join(folder, `crash-${index}`), '');
+    await expect.poll(listening, PATIENCE).toBeGreaterThan(before);
+    rmSync(path.join(folder, `crash-${index}`));
+    const up = async () => /^tidegate_workers_listening (\d+)$/m.exec((await get(admin, '/metrics')).body)?.[1];
+    await expect.poll(up, PATIENCE).toBe('2');
+    expect(await whoAnswers(port, 40)).toEqual(['a']);
+  }
+  expect(b.requests).toBe(requests);
+
+  b.status = 200;
+  await expect.poll(() => whoAnswers(port, 20), PATIENCE).toEqual(['a', 'b']);
+}, 120_000);
+
+test('probes are sent once for all workers', async () => {
+  const a = await backend('a');
+  const controller = await scene.controller();
+  const dataplane = scene.dataplane(controller.address, { TIDEGATE_WORKERS: '2' });
+  await publish(await controller.streams.next(), snapshotOf([a.address], { intervalMs: 200, jitterPercent: 0 }));
+  await dataplane.ready();
+  await expect.poll(() => a.probes, PATIENCE).toBeGreaterThan(0);
+  const [probes, sinceMs] = [a.probes, performance.now()];
+  await expect.poll(() => a.probes, PATIENCE).toBeGreaterThanOrEqual(probes + 5);
+  // Each waits 200 ms after the one before has ended: with two probers it were twice as many.
+  expect(a.probes - probes).toBeLessThanOrEqual((performance.now() - sinceMs) / 200 + 1);
+  dataplane.kill('SIGTERM');
+  expect(await dataplane.exited).toEqual({ code: 0, signal: null });
+  const last = a.probes;
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(a.probes).toBe(last);
+}, 60_000);
