@@ -52,6 +52,7 @@ export function describeLedger(
       id,
       endpoints: endpoints.endpoints,
       stats: upstream.stats,
+      states: upstream.states(),
     })),
   };
 }

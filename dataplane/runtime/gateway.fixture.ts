@@ -19,6 +19,7 @@ export class HeldUpstream {
   readonly id: string;
   readonly updates: string[] = [];
   readonly stats = { endpoints: 1, connections: 0, active: 0, pending: 0 };
+  readonly states = () => [];
   backend: BackendResource;
   endpoints: EndpointsResource;
   closed = 0;
