@@ -110,6 +110,24 @@ const settings = {
     '16 to 16777216',
     'keys of rate limits remembered at a time; 36 bytes each, taken as they are used',
   ),
+  TIDEGATE_SHEDDING_DELAY_MS: setting(
+    (raw) => (raw === '0' ? 0 : integer(20, 1000)(raw)),
+    '250',
+    '0, or milliseconds, 20 to 1000',
+    "event-loop delay of a worker above which rules without a policy's shedding section turn requests away; 0: never",
+  ),
+  TIDEGATE_MAX_REQUESTS: setting(
+    integer(1, 1_000_000),
+    '50000',
+    '1 to 1000000',
+    'requests in flight a worker holds, upgraded connections included; more are answered 503 at once',
+  ),
+  TIDEGATE_MAX_CONNECTIONS: setting(
+    integer(1, 1_000_000),
+    '50000',
+    '1 to 1000000',
+    'connections of clients a worker holds on each port; more are answered 503 and closed',
+  ),
   TIDEGATE_TRUSTED_HOPS: setting(
     integer(0, 100),
     '0',
@@ -190,6 +208,10 @@ export interface Config {
   readonly drainGraceMs: number;
   readonly drainDeadlineMs: number;
   readonly limitKeys: number;
+  /** 0: off. */
+  readonly sheddingDelayMs: number;
+  readonly maxRequests: number;
+  readonly maxConnections: number;
   readonly trustedHops: number;
   readonly metricsMaxRoutes: number;
   /** Null: none is configured. */
@@ -334,6 +356,9 @@ function configOf(values: Values, tls: TlsFiles | null, redisUrl: string | null,
     drainGraceMs: values.TIDEGATE_DRAIN_GRACE_MS,
     drainDeadlineMs: values.TIDEGATE_DRAIN_DEADLINE_MS,
     limitKeys: values.TIDEGATE_LIMIT_KEYS,
+    sheddingDelayMs: values.TIDEGATE_SHEDDING_DELAY_MS,
+    maxRequests: values.TIDEGATE_MAX_REQUESTS,
+    maxConnections: values.TIDEGATE_MAX_CONNECTIONS,
     trustedHops: values.TIDEGATE_TRUSTED_HOPS,
     metricsMaxRoutes: values.TIDEGATE_METRICS_MAX_ROUTES,
     redisUrl,

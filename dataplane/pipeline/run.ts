@@ -66,6 +66,16 @@ export class Pipeline {
     this.#request(exchange, exchange.rule, 0);
   }
 
+  /** Takes an exchange and answers it at once: it is not routed. */
+  turnAway(exchange: Exchange, generation: Generation, status: number, code: string, detail: string): void {
+    this.inFlight++;
+    this.total++;
+    generation.retain();
+    exchange.generation = generation;
+    exchange.requestId = this.#requestId(exchange);
+    this.answer(exchange, status, code, detail, 1);
+  }
+
   /** Answers an exchange that has no response head yet, through the response handlers of its rule. */
   reply(exchange: Exchange, answer: Answer): void {
     if (exchange.finished || exchange.headWritten) {

@@ -14,6 +14,7 @@ import type { RulePlace } from '../snapshot/decode.ts';
 import type { RuleResource } from '../snapshot/resources.ts';
 import { byWeight, createForward, createShare, type ForwardDeps } from '../stages/forward.ts';
 import { createRedirect } from '../stages/redirect.ts';
+import { sectionOf } from '../stages/registry.ts';
 import { createRespond } from '../stages/respond.ts';
 import { StageError } from '../stages/stage-error.ts';
 import { createProblem } from '../stages/terminal.ts';
@@ -98,6 +99,8 @@ function chain(
   terminal: (timeouts: CompiledTimeouts) => Terminal,
 ): CompiledRule {
   const stages = stagesOf(resource, sections).map(({ stage }) => stage);
+  const { shedding } = deps.stages;
+  if (shedding !== null && !sections.some(({ config }) => sectionOf(config) === 'shedding')) stages.unshift(shedding);
   const timeouts = timeoutsOf(resource, sections, deps.defaults);
   return {
     id: resource.id,

@@ -1,4 +1,5 @@
 /** What a runtime needs from outside. Everything that does I/O or tells the time is here. */
+import type { Stage } from '../pipeline/chain.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import type { LogError } from '../pipeline/run.ts';
 import type { BackendResource, EndpointsResource } from '../snapshot/resources.ts';
@@ -29,6 +30,8 @@ export interface StageSurroundings {
   readonly epochMs: () => number;
   readonly services: Services;
   readonly counter: (name: string, labels: Readonly<Record<string, string>>) => Counter;
+  /** Of rules that have no `shedding` section. Null: none. */
+  readonly shedding: Stage | null;
   /** What stages say of their troubles has changed. */
   readonly onTroubles: () => void;
 }

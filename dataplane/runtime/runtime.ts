@@ -68,6 +68,12 @@ export class Runtime {
     this.pipeline.handle(exchange, this.#current);
   };
 
+  /** For listeners, in place of `handler`: the worker has as many requests as it may have. */
+  readonly turnAway = (exchange: Exchange): void => {
+    const detail = 'The gateway has more requests than it can hold; try again later.';
+    this.pipeline.turnAway(exchange, this.#current, 503, 'overloaded', detail);
+  };
+
   /** For listeners: the answer to a request that never became an exchange. */
   readonly refuse = (status: number, code: string, detail: string): Answer => {
     const requestId = this.#deps.newRequestId();

@@ -17,6 +17,7 @@ import { corsSection } from './sections/cors.ts';
 import { failSection } from './sections/fail.ts';
 import { faultSection } from './sections/fault.ts';
 import { rateLimitSection } from './sections/rate-limit.ts';
+import { sheddingSection } from './sections/shedding.ts';
 import { timeoutSection } from './sections/timeout.ts';
 import { transformSection } from './sections/transform.ts';
 
@@ -113,6 +114,7 @@ export const policySection = z.discriminatedUnion('section', [
   corsSection,
   faultSection,
   rateLimitSection,
+  sheddingSection,
   transformSection,
   timeoutSection,
   failSection,

@@ -2,6 +2,7 @@
 import { limitStoresFixture } from '../limit/stores.fixture.ts';
 import { Outbound } from '../outbound/outbound.ts';
 import { PasswordChecker } from '../passwords/checker.ts';
+import { createOverload } from '../shedding/overload.ts';
 import type { CredentialsResource } from '../snapshot/credentials.ts';
 import { sessionsFixture } from '../store/sessions/sessions.fixture.ts';
 import { NONCES_BYTES, SharedNonces } from '../store/shared-nonces.ts';
@@ -41,6 +42,7 @@ export function contextFixture({ secrets = {}, consumers = [], ...more }: Contex
       http: new Outbound(),
       limits: limitStoresFixture(),
       nonces: new SharedNonces(new SharedArrayBuffer(NONCES_BYTES)),
+      overload: createOverload(),
       passwords: new PasswordChecker(),
       redis: null,
       sessions: sessionsFixture(),

@@ -21,6 +21,7 @@ const SAMPLES: Record<PolicySection['section'], PolicySection> = {
     section: 'rateLimit',
     limits: [{ name: 'all', algorithm: 'tokenBucket', limit: 10, windowMs: 1000 }],
   }),
+  shedding: policySection.parse({ section: 'shedding' }),
   transform: { section: 'transform' },
   fault: policySection.parse({ section: 'fault', delay: { durationMs: 100, perMillion: 10_000 } }),
   timeout: { section: 'timeout' },
@@ -39,6 +40,7 @@ test('stages stand as DESIGN section 6 has them; a fail stands where its section
   const fail = (of: string): PolicySection => ({ section: 'fail', of, status: 503, code: 'x', message: 'y' });
   const order = [
     'unheard-of',
+    'shedding',
     'security',
     'cors',
     'authentication',

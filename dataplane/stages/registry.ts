@@ -21,6 +21,7 @@ import { describeEdits } from './describe.ts';
 import { createFail } from './fail.ts';
 import { createFault } from './fault.ts';
 import { createRateLimit } from './rate-limit/stage.ts';
+import { createShedding } from './shedding.ts';
 import { createTransform } from './transform.ts';
 
 type SectionName = PolicySection['section'];
@@ -43,6 +44,7 @@ interface Entry<S extends SectionName> {
 }
 
 const SECTIONS: { readonly [S in SectionName]: Entry<S> } = {
+  shedding: { place: 5, create: createShedding, describe: (config) => config },
   cors: { place: 20, create: createCors, describe: (config) => config },
   authentication: {
     place: 30,

@@ -5,6 +5,7 @@
 import type { LimitStores } from '../limit/stores.ts';
 import type { Outbound } from '../outbound/outbound.ts';
 import type { PasswordChecker } from '../passwords/checker.ts';
+import type { Overload } from '../shedding/overload.ts';
 import type { Credentials } from '../store/credentials/credentials.ts';
 import type { Redis } from '../store/redis/redis.ts';
 import type { SessionStore } from '../store/sessions/session-store.ts';
@@ -16,6 +17,8 @@ export interface Services {
   /** Requests to identity providers and authorizers. */
   readonly http: Outbound;
   readonly limits: LimitStores;
+  /** Of this worker. */
+  readonly overload: Overload;
   /** Verifies passwords off the event loop, and remembers. */
   readonly passwords: PasswordChecker;
   /** Nonces of signed requests that any worker of the process has seen. */

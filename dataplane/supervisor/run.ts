@@ -117,6 +117,8 @@ function lazyMetrics(supervisor: Supervisor, output: Output, config: Config) {
         upstreamConnections: sum((worker) => worker.upstreamConnections),
         upstreamPending: sum((worker) => worker.upstreamPending),
         workerHeapUsedBytes: sum((worker) => worker.heapUsedBytes),
+        eventLoopDelayMs: Math.max(0, ...gauges.map((worker) => worker.eventLoopDelayMs)),
+        sheddingLevel: Math.max(0, ...gauges.map((worker) => worker.sheddingLevel)),
       },
       redis: redis.filter((state) => state !== 'unused').map((state) => state === 'up'),
       counters: { refused: sum((worker) => worker.refused), overflow: sum((worker) => worker.overflow) },

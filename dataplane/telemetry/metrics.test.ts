@@ -21,7 +21,14 @@ const input: MetricsInput = {
   reading: readMeters([buffer]),
   series: series.image(),
   stages: [{ name: 'authentication', labels: { policy: 'shop/keys', outcome: 'refused' }, value: 2 }],
-  gauges: { connections: 3, upstreamConnections: 2, upstreamPending: 0, workerHeapUsedBytes: 1000 },
+  gauges: {
+    connections: 3,
+    upstreamConnections: 2,
+    upstreamPending: 0,
+    workerHeapUsedBytes: 1000,
+    eventLoopDelayMs: 120,
+    sheddingLevel: 0.5,
+  },
   counters: { refused: 5, overflow: 0 },
   eventLoopUtilisation: 0.25,
   state: {

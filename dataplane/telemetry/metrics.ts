@@ -22,6 +22,10 @@ export interface MetricsInput {
     readonly upstreamConnections: number;
     readonly upstreamPending: number;
     readonly workerHeapUsedBytes: number;
+    /** The largest of any worker since the scrape before. */
+    readonly eventLoopDelayMs: number;
+    /** Likewise, now. */
+    readonly sheddingLevel: number;
   };
   /** Of each worker that uses it: whether it answers. */
   readonly redis: readonly boolean[];
@@ -186,6 +190,16 @@ function describeMetrics(input: MetricsInput): Described[] {
       'Share of its time the busiest worker was busy, 0 to 1.',
       input.eventLoopUtilisation,
     ),
+    gauge(
+      'tidegate_event_loop_delay_seconds',
+      'Longest delay of a worker by its own work since the last scrape.',
+      gauges.eventLoopDelayMs / 1000,
+    ),
+    gauge(
+      'tidegate_shedding_level',
+      'Share of requests that the busiest worker is to turn away by its event-loop delay, 0 to 1.',
+      gauges.sheddingLevel,
+    ),
     counter('tidegate_log_dropped_total', 'Pieces of log that nobody took in time.', one(input.logDropped)),
     {
       name: 'tidegate_build_info',
@@ -216,6 +230,7 @@ const STAGE_HELP: Readonly<Record<string, string>> = {
   faults: 'Faults injected by a policy.',
   limit_evictions: 'Keys of rate limits that were given up while they still counted: more than TIDEGATE_LIMIT_KEYS.',
   rate_limit: 'Requests by what each rate limit made of them.',
+  shed: 'Requests turned away because not all could be served.',
   redis_commands: 'What was asked of Redis, by outcome.',
 };
 

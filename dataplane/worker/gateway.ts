@@ -5,6 +5,7 @@ import { startWheel, type TimerWheel } from '../io/wheel.ts';
 import { createHttp1Listener } from '../listener/http1.ts';
 import type { Listener } from '../listener/options.ts';
 import type { Log } from '../log.ts';
+import type { Stage } from '../pipeline/chain.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import { createRequestIds } from '../pipeline/request-id.ts';
 import { RUNTIME_DEFAULTS } from '../runtime/deps.ts';
@@ -12,7 +13,9 @@ import type { RuntimeDescription } from '../runtime/describe.ts';
 import { Runtime } from '../runtime/runtime.ts';
 import type { BackendView } from '../snapshot/backend/view.ts';
 import type { Explanation } from '../snapshot/explain.ts';
+import { sheddingSection } from '../snapshot/sections/shedding.ts';
 import { loadStages } from '../stages/registry.ts';
+import { createShedding } from '../stages/shedding.ts';
 import { createLineFormat } from '../telemetry/access-log.ts';
 import { BATCH_BYTES, BATCH_DELAY_MS, LineBatch } from '../telemetry/line-batch.ts';
 import { LineFile } from '../telemetry/line-file.ts';
@@ -88,6 +91,7 @@ export class Gateway {
         epochMs: Date.now,
         services: this.#services.services,
         counter: (name, labels) => this.#stageCounters.counter(name, labels),
+        shedding: this.#defaultShedding(),
         onTroubles: () => onTroubles(this.#runtime.troubles),
       },
       random: Math.random,
@@ -97,11 +101,18 @@ export class Gateway {
       },
       defaults: { ...RUNTIME_DEFAULTS, trustedHops: setup.trustedHops },
     });
-    const { handler } = this.#runtime;
+    const { handler, pipeline, turnAway } = this.#runtime;
+    const { maxRequests } = setup;
     const meter = this.#meter;
+    const tooMany = this.#stageCounters.counter('shed', { policy: '_worker', priority: '_any', reason: 'requests' });
     this.#handler = (exchange) => {
       meter.begin();
-      handler(exchange);
+      if (pipeline.inFlight < maxRequests) {
+        handler(exchange);
+        return;
+      }
+      tooMany.value++;
+      turnAway(exchange);
     };
   }
 
@@ -140,6 +151,7 @@ export class Gateway {
       onError: (error: unknown) => this.#log.error({ error: String(error) }, 'a request handler failed'),
       wheel: this.#wheel,
       trustedHops: this.#setup.trustedHops,
+      limits: { maxConnections: this.#setup.maxConnections },
     };
     // The first request finds its stores.
     await this.#services.ready();
@@ -173,11 +185,22 @@ export class Gateway {
       upstreamPending += stats.pending;
     }
     const logDropped = this.#file?.dropped ?? 0;
+    const { delayMs: eventLoopDelayMs, level: sheddingLevel } = this.#services.services.overload.look();
     const heapUsedBytes = process.memoryUsage().heapUsed;
     return {
       series: this.#series.image(),
       stages: this.#stageCounters.image(),
-      gauges: { connections, upstreamConnections, upstreamPending, refused, overflow, heapUsedBytes, logDropped },
+      gauges: {
+        connections,
+        upstreamConnections,
+        upstreamPending,
+        refused,
+        overflow,
+        heapUsedBytes,
+        logDropped,
+        eventLoopDelayMs,
+        sheddingLevel,
+      },
       redis: this.#services.services.redis?.state ?? 'unused',
     };
   }
@@ -224,6 +247,19 @@ export class Gateway {
   /** See LineFile. */
   reopenLog(): void {
     this.#file?.reopen();
+  }
+
+  /** For rules whose policies say nothing of it. */
+  #defaultShedding(): Stage | null {
+    const { sheddingDelayMs: eventLoopDelayMs } = this.#setup;
+    if (eventLoopDelayMs === 0) return null;
+    return createShedding(sheddingSection.parse({ section: 'shedding', eventLoopDelayMs }), {
+      now: () => performance.now(),
+      random: Math.random,
+      counter: (name, labels) => this.#stageCounters.counter(name, { ...labels, policy: '_worker' }),
+      previous: null,
+      services: this.#services.services,
+    });
   }
 
   #openFile(): LineFile | null {

@@ -16,6 +16,11 @@ export interface WorkerSetup {
   /** Of the data plane; empty: not known. */
   readonly zone: string;
   readonly trustedHops: number;
+  /** Target of rules without a `shedding` section; 0: none. */
+  readonly sheddingDelayMs: number;
+  readonly maxRequests: number;
+  /** Of each port. */
+  readonly maxConnections: number;
   readonly accessLog: AccessLogSink;
   readonly accessLogQuery: boolean;
   readonly metricsMaxRoutes: number;
@@ -102,6 +107,10 @@ export interface WorkerGauges {
   readonly heapUsedBytes: number;
   /** Pieces of the access log that the worker's own file did not take. */
   readonly logDropped: number;
+  /** Since the last count. */
+  readonly eventLoopDelayMs: number;
+  /** 0 to 1. */
+  readonly sheddingLevel: number;
 }
 
 /** An answer has the sequence number of its question. */

@@ -3,6 +3,7 @@ import { createMemoryStore } from '../limit/memory-store.ts';
 import { unpackShare } from '../limit/share.ts';
 import { Outbound } from '../outbound/outbound.ts';
 import { PasswordChecker } from '../passwords/checker.ts';
+import { createOverload } from '../shedding/overload.ts';
 import type { Services } from '../stages/services.ts';
 import { openCredentials } from '../store/credentials/open-credentials.ts';
 import { RedisLimitStore } from '../store/limits/store.ts';
@@ -43,8 +44,10 @@ export function createServices(setup: WorkerSetup, counters: StageCounters): Wor
     memory: AskedSessions.over(setup.sessions),
     redis: redis === null ? null : new RedisSessions(redis, setup.redisTimeoutMs),
   };
+  const nonces = new SharedNonces(setup.nonces);
+  const overload = createOverload();
   return {
-    services: { credentials, http, limits, nonces: new SharedNonces(setup.nonces), passwords, redis, sessions },
+    services: { credentials, http, limits, nonces, overload, passwords, redis, sessions },
     async ready() {
       await redis?.attempted();
     },

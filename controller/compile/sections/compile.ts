@@ -9,6 +9,7 @@ import type { SectionContext } from './context.ts';
 import { compileCors } from './cors.ts';
 import { compileFault } from './fault.ts';
 import { compileRateLimit } from './rate-limit.ts';
+import { compileShedding } from './shedding.ts';
 
 export type Compiled<S extends SectionName> = Extract<PolicySection, { section: S }>;
 
@@ -16,6 +17,7 @@ export type Compiled<S extends SectionName> = Extract<PolicySection, { section: 
 type Compile<S extends SectionName> = (spec: SectionSpec<S>, context: SectionContext) => Compiled<S> | null;
 
 const SECTIONS: { readonly [S in SectionName]: Compile<S> } = {
+  shedding: compileShedding,
   cors: compileCors,
   authentication: compileAuthentication,
   authorization: compileAuthorization,
