@@ -6,7 +6,8 @@ import type { TimerWheel } from '../io/wheel.ts';
 import type { ReadMode } from '../io/wire.ts';
 import { endpointName } from '../snapshot/backend/view.ts';
 import type { BackendResource, Endpoint } from '../snapshot/resources.ts';
-import type { Candidate } from './balance/balancer.ts';
+import type { Candidate, Tally } from './balance/balancer.ts';
+import type { LatencyMeter } from './balance/latency-meter.ts';
 import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS, type Job, UpstreamConnection } from './connection.ts';
 import { createLookups, type Lookups } from './lookup.ts';
 import { type Attempt, type AttemptFailure, BAD, type Gate, GOOD, type Watcher } from './watcher.ts';
@@ -34,6 +35,10 @@ export class EndpointPool implements Candidate {
   weight: number;
   /** Attempts on their way to or at this endpoint, queued ones included. */
   active = 0;
+  /** Counts the attempts at all that it is chosen among, this one's included. */
+  tally: Tally = { active: 0 };
+  /** One of the watchers; only where the balancer asks for it. */
+  latency: LatencyMeter | null = null;
   /** Bits: why it gets no requests (watcher.ts). 0: it gets some. */
   blocked = 0;
   /** In the order they are asked. Each is among the watchers too. */
@@ -96,7 +101,9 @@ export class EndpointPool implements Candidate {
 
   /** An attempt begins; `leave` follows. */
   enter(): void {
+    if (this.latency !== null && this.active === 0) this.latency.began();
     this.active++;
+    this.tally.active++;
   }
 
   /** See Watcher. */
@@ -112,6 +119,7 @@ export class EndpointPool implements Candidate {
 
   leave(attempt: Attempt): void {
     this.active--;
+    this.tally.active--;
     for (const watcher of this.watchers) watcher.left?.(attempt);
   }
 

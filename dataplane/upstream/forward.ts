@@ -79,7 +79,10 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     exchange.status = status;
     exchange.responseHeaders = headers;
     exchange.upstreamMs = this.lastByteAtMs - this.sentAtMs;
-    this.pool?.answered(this, status, this.lastByteAtMs - this.chosenAtMs);
+    if (this.pool !== null) {
+      this.pool.answered(this, status, this.lastByteAtMs - this.chosenAtMs);
+      this.upstream.answered(exchange, this.pool);
+    }
     if (head.contentLength >= 0) this.responseLength = head.contentLength;
     else if (status === 204 || status === 304) this.responseLength = NO_BODY;
     this.upload?.answered(connection, status);

@@ -2,11 +2,9 @@
 import type { Exchange } from '../pipeline/exchange.ts';
 import { type BackendView, endpointName } from '../snapshot/backend/view.ts';
 import type { BackendResource, Endpoint, EndpointsResource } from '../snapshot/resources.ts';
-import type { Balancer } from './balance/balancer.ts';
-import { createBalancer } from './balance/create.ts';
+import { LatencyMeter } from './balance/latency-meter.ts';
+import { Choice, type NoPick, withdraw } from './choice.ts';
 import { EndpointPool, type PoolDependencies } from './endpoint-pool.ts';
-import type { ForwardCode } from './seam.ts';
-import { select } from './selection.ts';
 import { EJECTED, type Gate, OPEN, UNHEALTHY } from './watcher.ts';
 
 export interface UpstreamDependencies extends PoolDependencies {
@@ -34,15 +32,6 @@ export interface EndpointState {
   readonly blocked: readonly ('unhealthy' | 'ejected' | 'open')[];
 }
 
-/** Why `pick` had none. */
-export interface NoPick {
-  readonly code: ForwardCode;
-  /** 0: unknown. */
-  readonly retryAfterS: number;
-}
-
-const NO_ENDPOINT: NoPick = { code: 'no-endpoint', retryAfterS: 0 };
-
 export interface Upstream {
   /** Id of the backend resource. */
   readonly id: string;
@@ -56,6 +45,8 @@ export interface Upstream {
    */
   pick(exchange: Exchange, tried: readonly EndpointPool[] | null): EndpointPool | null;
   readonly refusal: NoPick;
+  /** The head of a response of `pool` is there, and not passed on yet: a sticky cookie is set. */
+  answered(exchange: Exchange, pool: EndpointPool): void;
   /** Takes over new settings and endpoints. Pools of endpoints that stay are kept; those of others finish what they have and close. */
   update(backend: BackendResource, endpoints: EndpointsResource): void;
   /** What the data plane has found out by itself. */
@@ -71,8 +62,6 @@ export function createUpstream(
   endpoints: EndpointsResource,
   deps: UpstreamDependencies,
 ): Upstream {
-  const random = deps.random ?? Math.random;
-  const zone = deps.zone ?? '';
   let settings = backend;
   let sent: readonly Endpoint[] = endpoints.endpoints;
   let allowLocal = endpoints.names?.allowLocal === true;
@@ -82,55 +71,52 @@ export function createUpstream(
   let leaving: EndpointPool[] = [];
   /** Of the whole backend, in the order they are asked. */
   const gates: readonly Gate[] = [];
-  let chosen: readonly EndpointPool[] = [];
-  let balancer: Balancer = createBalancer(backend.balancing, [], random);
-  /** Something the choice rests on has changed. */
-  let stale = true;
-  let refusal = NO_ENDPOINT;
-  const outdate = (): void => {
-    stale = true;
-  };
+  const choice = new Choice(backend, { ...deps, random: deps.random ?? Math.random, zone: deps.zone ?? '' });
+  let refusal: NoPick = choice.refusal;
 
   function rebuild(): void {
     const known = new Map(pools.map((pool) => [pool.name, pool]));
     const unhealthy = new Set(seen?.unhealthy);
+    const fresh: EndpointPool[] = [];
     pools = (seen?.endpoints ?? sent).map((endpoint) => {
       const name = endpointName(endpoint);
       const pool = known.get(name) ?? create(endpoint);
-      known.delete(name);
+      if (!known.delete(name)) fresh.push(pool);
       pool.endpoint = endpoint;
       pool.weight = endpoint.weight;
       pool.configure(settings);
       pool.allowLocal(allowLocal);
+      equip(pool);
       pool.block(UNHEALTHY, unhealthy.has(name));
       return pool;
     });
     retire([...known.values()]);
-    stale = true;
+    choice.configure(settings, pools, fresh);
   }
 
   function create(endpoint: Endpoint): EndpointPool {
     const pool = new EndpointPool(endpoint, settings, deps);
-    pool.onBlocked = outdate;
+    pool.onBlocked = () => choice.blocked(pool);
     return pool;
+  }
+
+  /** Who looks on at the attempts at an endpoint, as the settings have it. What is known stays. */
+  function equip(pool: EndpointPool): void {
+    pool.latency =
+      settings.balancing.algorithm === 'peakEwma' ? (pool.latency ?? new LatencyMeter(deps.wheel.now)) : null;
+    pool.watchers = pool.latency === null ? [] : [pool.latency];
   }
 
   function retire(gone: EndpointPool[]): void {
     for (const pool of gone) {
       pool.drain();
+      choice.gone(pool);
       for (const watcher of pool.watchers) watcher.close?.();
     }
     leaving = leaving.concat(gone).filter((pool) => pool.connections > 0);
   }
 
-  function balance(): void {
-    stale = false;
-    chosen = select(pools, { balancing: settings.balancing, health: settings.health, zone });
-    balancer = createBalancer(settings.balancing, chosen, random);
-  }
-
-  function pick(_exchange: Exchange, tried: readonly EndpointPool[] | null): EndpointPool | null {
-    if (stale) balance();
+  function pick(exchange: Exchange, tried: readonly EndpointPool[] | null): EndpointPool | null {
     for (let i = 0; i < gates.length; i++) {
       const gate = gates[i] as Gate;
       if (gate.admits()) continue;
@@ -138,31 +124,12 @@ export function createUpstream(
       withdraw(gates, i);
       return null;
     }
-    const index = balancer.pick(0);
-    const first = index < 0 ? null : (chosen[index] as EndpointPool);
-    if (first !== null && (tried === null || !tried.includes(first)) && admitted(first)) return entered(first);
-    refusal = NO_ENDPOINT;
-    for (const pool of chosen) {
-      if (pool !== first && tried?.includes(pool) !== true && admitted(pool)) return entered(pool);
+    const pool = choice.pick(exchange, tried);
+    if (pool === null) {
+      refusal = choice.refusal;
+      withdraw(gates, gates.length);
     }
-    withdraw(gates, gates.length);
-    return null;
-  }
-
-  function entered(pool: EndpointPool): EndpointPool {
-    pool.enter();
     return pool;
-  }
-
-  function admitted({ gates: own }: EndpointPool): boolean {
-    for (let i = 0; i < own.length; i++) {
-      const gate = own[i] as Gate;
-      if (gate.admits()) continue;
-      refusal = gate;
-      withdraw(own, i);
-      return false;
-    }
-    return true;
   }
 
   rebuild();
@@ -176,6 +143,7 @@ export function createUpstream(
     get refusal() {
       return refusal;
     },
+    answered: (exchange, pool) => choice.answered(exchange, pool),
     update: (next, list) => {
       settings = next;
       sent = list.endpoints;
@@ -189,7 +157,7 @@ export function createUpstream(
     close: () => {
       retire(pools);
       pools = [];
-      stale = true;
+      choice.close();
       for (const gate of gates) gate.close?.();
     },
     get stats() {
@@ -204,11 +172,6 @@ export function createUpstream(
     },
     states: () => pools.map(stateOf),
   };
-}
-
-/** Gives back the places of the first `count`. */
-function withdraw(gates: readonly Gate[], count: number): void {
-  for (let i = 0; i < count; i++) (gates[i] as Gate).withdraw();
 }
 
 function stateOf({ name, weight, active, connections, blocked }: EndpointPool): EndpointState {

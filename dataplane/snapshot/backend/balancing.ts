@@ -5,6 +5,9 @@ import { durationMs, headerName } from '../primitives.ts';
 /** RFC 6265 section 4.1.1: a token. */
 const cookieName = z.string().regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}$/);
 
+/** RFC 6265 section 4.1.1: any character but controls and `;`. */
+const cookiePath = z.string().regex(/^\/[!-:<-~]{0,1023}$/);
+
 /** What of a request decides its endpoint. Where a request lacks it, it is spread at random. */
 const hashKey = z.discriminatedUnion('by', [
   z.strictObject({ by: z.literal('header'), name: headerName }),
@@ -24,7 +27,16 @@ export const balancing = z.strictObject({
    */
   maxLoadPercent: z.int().min(101).max(1000).optional(),
   /** A client stays at its endpoint as long as that one serves. */
-  sticky: z.strictObject({ cookie: cookieName, ttlMs: durationMs, path: z.string().min(1).max(1024) }).optional(),
+  sticky: z
+    .strictObject({
+      cookie: cookieName,
+      /** 0: until the browser closes. */
+      ttlMs: durationMs,
+      path: cookiePath,
+      /** Of the Backend and not to be guessed: the cookie holds a hash under it, so that it tells no address. */
+      key: z.string().min(1).max(512),
+    })
+    .optional(),
   /** A new or recovered endpoint's share grows from a tenth to its whole over this time. 0 or absent: at once. */
   slowStartMs: durationMs.optional(),
   /** Endpoints of the data plane's own zone first, as far as they can carry their part. */

@@ -1,36 +1,114 @@
 /**
- * Smooth weighted round-robin (nginx's algorithm): in each round every candidate gains its weight, the richest is chosen and pays
- * the sum. Within any run of `sum of weights` picks each is chosen exactly `weight` times, and never in a burst. O(1) where all weights are
- * equal, O(n) otherwise. `offset` turns the starting point, so that workers don't all begin with the same endpoint.
+ * Weighted round-robin in which nobody is ever a whole request ahead of or behind its share: after t picks of a round (as many picks as the sum W
+ * of the weights) an endpoint of weight w was chosen t × w / W times, give or take less than 1; after the round, exactly w times.
+ *
+ * That is the schedule of Tijdeman's chairman assignment problem (1980), found by earliest deadline first: the k-th request of an endpoint has its
+ * place in the slots from ⌊(k - 1) × W / w⌋ to below ⌈k × W / w⌉ (the windows of Pfair scheduling, Baruah et al. 1996). O(log n) a pick; O(1) where
+ * all weights are equal. nginx's smooth form costs O(n).
  */
-import type { Balancer, Candidate } from './balancer.ts';
+import { type Balancer, redraw } from './balancer.ts';
+import { IndexHeap } from './index-heap.ts';
+import { wholeWeights } from './whole-weights.ts';
 
-export function createRoundRobin(candidates: readonly Candidate[], offset = 0): Balancer {
-  const count = candidates.length;
-  if (count === 0) return { pick: () => -1 };
-  const first = candidates[0] as Candidate;
-  if (candidates.every((candidate) => candidate.weight === first.weight)) {
-    let next = offset % count;
-    return {
-      pick: () => {
-        const index = next;
-        next = index + 1 === count ? 0 : index + 1;
-        return index;
-      },
-    };
-  }
-  const credit = new Float64Array(count);
-  const weights = Float64Array.from(candidates, (candidate) => candidate.weight);
-  const sum = weights.reduce((total, weight) => total + weight, 0);
-  const pick = (): number => {
-    let best = 0;
-    for (let i = 0; i < count; i++) {
-      credit[i] = (credit[i] as number) + (weights[i] as number);
-      if ((credit[i] as number) > (credit[best] as number)) best = i;
-    }
-    credit[best] = (credit[best] as number) - sum;
-    return best;
+/** `start`: where in the round to begin, from 0 to below 1. */
+export function createRoundRobin(weights: readonly number[], start = 0): Balancer {
+  const count = weights.length;
+  if (count === 0) return { pick: () => -1, another: () => -1 };
+  if (weights.every((weight) => weight === weights[0])) return inTurn(count, start);
+  const round = new Round(wholeWeights(weights), start);
+  const pick = (): number => round.next();
+  return {
+    pick,
+    another: (_key, marked) => redraw(pick, count, marked),
+    get position() {
+      return round.position;
+    },
   };
-  for (let i = offset % sum; i > 0; i--) pick();
-  return { pick };
+}
+
+function inTurn(count: number, start: number): Balancer {
+  // Rounded, as 1/3 of 3 may be a little less than 1.
+  let next = Math.round(start * count) % count;
+  const pick = (): number => {
+    const index = next;
+    next = index + 1 === count ? 0 : index + 1;
+    return index;
+  };
+  return {
+    pick,
+    another: (_key, marked) => redraw(pick, count, marked),
+    get position() {
+      return next / count;
+    },
+  };
+}
+
+class Round {
+  readonly #weights: Float64Array;
+  readonly #sum: number;
+  /** Picks of this round, each. */
+  readonly #done: Float64Array;
+  /** Slots of each one's next request: from, and before. */
+  readonly #release: Float64Array;
+  readonly #deadline: Float64Array;
+  /** Those whose slots have begun, by deadline; those whose slots have not, by release. */
+  readonly #ready: IndexHeap;
+  readonly #later: IndexHeap;
+  #slot = 0;
+
+  constructor(weights: Float64Array, start: number) {
+    this.#weights = weights;
+    this.#sum = weights.reduce((total, weight) => total + weight, 0);
+    this.#done = new Float64Array(weights.length);
+    this.#release = new Float64Array(weights.length);
+    this.#deadline = new Float64Array(weights.length);
+    this.#ready = new IndexHeap(this.#deadline);
+    this.#later = new IndexHeap(this.#release);
+    this.#begin(Math.round(start * this.#sum) % this.#sum);
+  }
+
+  get position(): number {
+    return this.#slot / this.#sum;
+  }
+
+  next(): number {
+    const ready = this.#ready;
+    const later = this.#later;
+    while (later.first <= this.#slot) ready.push(later.pop());
+    const index = ready.pop();
+    this.#slot++;
+    this.#done[index] = (this.#done[index] as number) + 1;
+    if (this.#slot === this.#sum) this.#begin(0);
+    else this.#wait(index);
+    return index;
+  }
+
+  /** As if `slot` picks had been made: each its share, rounded, by the largest remainders. */
+  #begin(slot: number): void {
+    this.#slot = slot;
+    this.#ready.clear();
+    this.#later.clear();
+    let rest = slot;
+    const remainders: { index: number; remainder: number }[] = [];
+    this.#weights.forEach((weight, index) => {
+      const whole = Math.floor((slot * weight) / this.#sum);
+      this.#done[index] = whole;
+      rest -= whole;
+      if (slot > 0) remainders.push({ index, remainder: (slot * weight) % this.#sum });
+    });
+    remainders.sort((a, b) => b.remainder - a.remainder || a.index - b.index);
+    for (const { index } of remainders.slice(0, rest)) this.#done[index] = (this.#done[index] as number) + 1;
+    for (let index = 0; index < this.#weights.length; index++) this.#wait(index);
+  }
+
+  #wait(index: number): void {
+    const done = this.#done[index] as number;
+    const weight = this.#weights[index] as number;
+    if (done >= weight) return;
+    const release = Math.floor((done * this.#sum) / weight);
+    this.#release[index] = release;
+    this.#deadline[index] = Math.ceil(((done + 1) * this.#sum) / weight);
+    if (release <= this.#slot) this.#ready.push(index);
+    else this.#later.push(index);
+  }
 }

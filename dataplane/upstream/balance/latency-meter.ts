@@ -1,0 +1,65 @@
+/**
+ * What an endpoint's latency is taken to be: the peak EWMA of Twitter's Finagle. A latency above the estimate is believed at once; lower ones
+ * draw it down only as time passes, with weight 1 - e^(-t/τ). Without any it decays towards 0, so that who was slow is tried again.
+ * Beyond Finagle: while requests wait and none is answered, the estimate is at least the time since the last answer. So who stopped
+ * answering is left long before a time-out says so.
+ */
+import type { Watcher } from '../watcher.ts';
+
+/** Finagle's is 10 s; with half of that one slow answer costs an endpoint its share for half as long. */
+export const DECAY_MS = 5_000;
+/** A failure counts as a latency of at least this: who refuses quickly is not quick. */
+export const FAILURE_MS = 1_000;
+const MAX_FAILURE_MS = 30_000;
+/** Nothing is faster: noise below it decides nothing, and after a long pause all are alike. */
+export const FLOOR_MS = 0.25;
+
+export class LatencyMeter implements Watcher {
+  readonly #now: () => number;
+  /** At `#stampMs`; 0: nothing is known. */
+  #estimateMs = 0;
+  #stampMs = 0;
+  /** When something was last heard, or the first of the requests in flight began. */
+  #silentSinceMs = 0;
+
+  /** `now`: monotonic ms. */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** A request begins, and no other is in flight. */
+  began(): void {
+    this.#silentSinceMs = this.#now();
+  }
+
+  /** A 5xx counts as a failure. */
+  answered(status: number, latencyMs: number): void {
+    if (status >= 500) this.failed();
+    else this.#observe(latencyMs);
+  }
+
+  /** Each further one in a row doubles the estimate, up to 30 s. */
+  failed(): void {
+    const doubled = 2 * this.at(this.#now(), 0);
+    this.#observe(Math.min(MAX_FAILURE_MS, Math.max(FAILURE_MS, doubled)));
+  }
+
+  /** ms; 0: nothing is known. `active`: requests in flight. */
+  at(nowMs: number, active: number): number {
+    const estimateMs = this.#estimateMs;
+    if (estimateMs === 0) return 0;
+    const decayedMs = Math.max(FLOOR_MS, estimateMs * Math.exp((this.#stampMs - nowMs) / DECAY_MS));
+    return active === 0 ? decayedMs : Math.max(decayedMs, nowMs - this.#silentSinceMs);
+  }
+
+  #observe(latencyMs: number): void {
+    const nowMs = this.#now();
+    const ms = latencyMs > FLOOR_MS ? latencyMs : FLOOR_MS;
+    if (ms >= this.#estimateMs) this.#estimateMs = ms;
+    else {
+      const kept = Math.exp((this.#stampMs - nowMs) / DECAY_MS);
+      this.#estimateMs = this.#estimateMs * kept + ms * (1 - kept);
+    }
+    this.#stampMs = this.#silentSinceMs = nowMs;
+  }
+}
