@@ -9,6 +9,7 @@ import type { Listener, ListenerOptions } from './listener/options.ts';
 import { type Exchange, NO_BODY } from './pipeline/exchange.ts';
 import { Headers } from './pipeline/headers.ts';
 import type { BackendResource, Endpoint, EndpointsResource } from './snapshot/resources.ts';
+import { StageCounters } from './telemetry/stage-counters.ts';
 import { forward } from './upstream/forward.ts';
 import type { ForwardOptions, PendingResponse, Responder } from './upstream/seam.ts';
 import { createUpstream, type Upstream } from './upstream/upstream.ts';
@@ -146,6 +147,7 @@ export class TestProxy {
   readonly wheel: TimerWheel;
   readonly listener: Listener;
   readonly upstream: Upstream;
+  readonly counters = new StageCounters();
   readonly exchanges: Exchange[] = [];
   readonly finished: Exchange[] = [];
   readonly errors: unknown[] = [];
@@ -163,6 +165,7 @@ export class TestProxy {
       wheel: this.wheel,
       readMode,
       random: () => 0,
+      counter: (name, labels) => this.counters.counter(name, labels),
     });
     const options: ForwardOptions = {
       rewrite: null,
@@ -175,10 +178,11 @@ export class TestProxy {
     };
     const responder: Responder = {
       respond: settings.respond ?? ((_exchange, response) => response.proceed()),
-      answer: (exchange, status, code, detail) => {
+      answer: (exchange, status, code, detail, retryAfterS) => {
         exchange.status = status;
         exchange.code = code;
-        exchange.downstream.writeHead(status, new Headers(['x-code', code]), detail.length);
+        const after = retryAfterS > 0 ? ['retry-after', String(retryAfterS)] : [];
+        exchange.downstream.writeHead(status, new Headers(['x-code', code, ...after]), detail.length);
         exchange.downstream.write(Buffer.from(detail), null);
         exchange.downstream.end(null);
         this.finished.push(exchange);

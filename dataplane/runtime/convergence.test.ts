@@ -42,6 +42,7 @@ class Site {
           close: () => {
             if (!this.open.delete(pool)) throw new Error(`${id} was closed twice`);
           },
+          states: () => [],
         };
         this.open.add(pool);
         return pool as unknown as Upstream;

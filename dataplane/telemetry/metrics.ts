@@ -226,8 +226,13 @@ const STAGE_HELP: Readonly<Record<string, string>> = {
   authentication: 'Requests by what authentication made of them.',
   authorization: 'Requests by the rule that decided about them, or the default.',
   authorization_errors: 'CEL expressions of authorization rules that failed on a request.',
+  breaker_rejections:
+    'Requests that a circuit breaker of the backend, or those of all its endpoints, answered with 503.',
+  breaker_transitions: 'Changes of state of circuit breakers, by the new state.',
   credential_reads: 'Look-ups in the credential store, by outcome.',
   faults: 'Faults injected by a policy.',
+  endpoint_ejections: 'Endpoints ejected as outliers, by the detector that found them.',
+  endpoint_ejections_spared: 'Outliers that stayed, as many as may be were ejected already.',
   limit_evictions: 'Keys of rate limits that were given up while they still counted: more than TIDEGATE_LIMIT_KEYS.',
   rate_limit: 'Requests by what each rate limit made of them.',
   shed: 'Requests turned away because not all could be served.',

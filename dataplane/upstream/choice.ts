@@ -9,7 +9,7 @@ import type { ForwardCode } from './seam.ts';
 import { type Selection, select } from './selection.ts';
 import { SlowStart } from './slow-start.ts';
 import { Sticky } from './sticky.ts';
-import { EJECTED, type Gate, OPEN, UNHEALTHY } from './watcher.ts';
+import { type Gate, OPEN } from './watcher.ts';
 
 export interface ChoiceDependencies extends PoolDependencies {
   readonly random: () => number;
@@ -166,8 +166,12 @@ export class Choice {
   /** No endpoint serves: is that because of breakers? */
   #openRefusal(): NoPick {
     const open = this.#pools.filter(({ blocked }) => (blocked & OPEN) !== 0);
-    if (open.length === 0 || open.some(({ blocked }) => (blocked & (UNHEALTHY | EJECTED)) !== 0)) return NO_ENDPOINT;
-    const gates = open.flatMap((pool) => pool.gates.filter(({ code }) => code === 'breaker-open'));
+    if (open.length === 0) return NO_ENDPOINT;
+    // Those that will serve as soon as their breaker lets them, if there are any.
+    const waiting = open.filter(({ blocked }) => blocked === OPEN);
+    const gates = (waiting.length > 0 ? waiting : open).flatMap((pool) =>
+      pool.gates.filter(({ code }) => code === 'breaker-open'),
+    );
     return gates.toSorted((a, b) => a.retryAfterS - b.retryAfterS)[0] ?? ALL_OPEN;
   }
 

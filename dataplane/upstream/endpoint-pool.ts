@@ -99,6 +99,14 @@ export class EndpointPool implements Candidate {
     this.onBlocked();
   }
 
+  watch(watcher: Watcher): void {
+    this.watchers = [...this.watchers, watcher];
+  }
+
+  unwatch(watcher: Watcher): void {
+    this.watchers = this.watchers.filter((one) => one !== watcher);
+  }
+
   /** An attempt begins; `leave` follows. */
   enter(): void {
     if (this.latency !== null && this.active === 0) this.latency.began();

@@ -5,16 +5,17 @@ import type { BackendResource, Endpoint, EndpointsResource } from '../snapshot/r
 import { LatencyMeter } from './balance/latency-meter.ts';
 import { Choice, type NoPick, withdraw } from './choice.ts';
 import { EndpointPool, type PoolDependencies } from './endpoint-pool.ts';
+import { type BackendGuardState, type EndpointGuardState, type GuardDependencies, Guards } from './guards.ts';
 import { EJECTED, type Gate, OPEN, UNHEALTHY } from './watcher.ts';
 
-export interface UpstreamDependencies extends PoolDependencies {
+export interface UpstreamDependencies extends PoolDependencies, Pick<GuardDependencies, 'counter' | 'log'> {
   /** From 0 to below 1; default Math.random. */
   readonly random?: () => number;
   /** The data plane's own; default: not known. */
   readonly zone?: string;
 }
 
-export interface UpstreamStats {
+export interface UpstreamStats extends BackendGuardState {
   readonly endpoints: number;
   readonly connections: number;
   /** Exchanges at the endpoints, waiting ones included. */
@@ -22,7 +23,7 @@ export interface UpstreamStats {
   readonly pending: number;
 }
 
-export interface EndpointState {
+export interface EndpointState extends EndpointGuardState {
   /** `address:port` */
   readonly name: string;
   readonly weight: number;
@@ -69,9 +70,9 @@ export function createUpstream(
   let pools: EndpointPool[] = [];
   /** Left the list, and still have attempts. */
   let leaving: EndpointPool[] = [];
-  /** Of the whole backend, in the order they are asked. */
-  const gates: readonly Gate[] = [];
-  const choice = new Choice(backend, { ...deps, random: deps.random ?? Math.random, zone: deps.zone ?? '' });
+  const random = deps.random ?? Math.random;
+  const guards = new Guards(backend.id.slice(backend.id.indexOf('/') + 1), { ...deps, random });
+  const choice = new Choice(backend, { ...deps, random, zone: deps.zone ?? '' });
   let refusal: NoPick = choice.refusal;
 
   function rebuild(): void {
@@ -90,6 +91,7 @@ export function createUpstream(
       pool.block(UNHEALTHY, unhealthy.has(name));
       return pool;
     });
+    guards.configure(settings, pools);
     retire([...known.values()]);
     choice.configure(settings, pools, fresh);
   }
@@ -102,21 +104,24 @@ export function createUpstream(
 
   /** Who looks on at the attempts at an endpoint, as the settings have it. What is known stays. */
   function equip(pool: EndpointPool): void {
-    pool.latency =
-      settings.balancing.algorithm === 'peakEwma' ? (pool.latency ?? new LatencyMeter(deps.wheel.now)) : null;
-    pool.watchers = pool.latency === null ? [] : [pool.latency];
+    const measured = settings.balancing.algorithm === 'peakEwma';
+    if (measured === (pool.latency !== null)) return;
+    if (pool.latency !== null) pool.unwatch(pool.latency);
+    pool.latency = measured ? new LatencyMeter(deps.wheel.now) : null;
+    if (pool.latency !== null) pool.watch(pool.latency);
   }
 
   function retire(gone: EndpointPool[]): void {
     for (const pool of gone) {
       pool.drain();
       choice.gone(pool);
-      for (const watcher of pool.watchers) watcher.close?.();
+      guards.gone(pool);
     }
     leaving = leaving.concat(gone).filter((pool) => pool.connections > 0);
   }
 
   function pick(exchange: Exchange, tried: readonly EndpointPool[] | null): EndpointPool | null {
+    const { gates } = guards;
     for (let i = 0; i < gates.length; i++) {
       const gate = gates[i] as Gate;
       if (gate.admits()) continue;
@@ -127,6 +132,7 @@ export function createUpstream(
     const pool = choice.pick(exchange, tried);
     if (pool === null) {
       refusal = choice.refusal;
+      if (refusal.code === 'breaker-open') guards.allOpen();
       withdraw(gates, gates.length);
     }
     return pool;
@@ -158,7 +164,7 @@ export function createUpstream(
       retire(pools);
       pools = [];
       choice.close();
-      for (const gate of gates) gate.close?.();
+      guards.close();
     },
     get stats() {
       const all = pools.concat(leaving);
@@ -168,9 +174,10 @@ export function createUpstream(
         connections: sum((pool) => pool.connections),
         active: sum((pool) => pool.active),
         pending: sum((pool) => pool.pending),
+        ...guards.state,
       };
     },
-    states: () => pools.map(stateOf),
+    states: () => pools.map((pool) => ({ ...stateOf(pool), ...guards.stateOf(pool) })),
   };
 }
 

@@ -28,8 +28,6 @@ export interface Watcher {
   failed?(failure: AttemptFailure, attempt: Attempt): void;
   /** Nothing of the attempt is under way any more. */
   left?(attempt: Attempt): void;
-  /** The endpoint, or the backend, is gone. */
-  close?(): void;
 }
 
 /** Watches, and is asked before each attempt. */

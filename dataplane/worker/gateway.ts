@@ -76,7 +76,14 @@ export class Gateway {
     this.#services = createServices(setup, this.#stageCounters);
     this.#runtime = new Runtime({
       createUpstream: (backend, endpoints) =>
-        this.#track(createUpstream(backend, endpoints, { wheel: this.#wheel, zone: setup.zone })),
+        this.#track(
+          createUpstream(backend, endpoints, {
+            wheel: this.#wheel,
+            zone: setup.zone,
+            counter: (name, labels) => this.#stageCounters.counter(name, labels),
+            log,
+          }),
+        ),
       forward,
       onFinish: createRecord({
         meter: this.#meter,
