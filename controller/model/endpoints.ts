@@ -8,6 +8,8 @@ export interface EndpointModel {
   readonly zone?: string;
   /** Sorted; absent: all. */
   readonly forZones?: readonly string[];
+  /** Absent: 0. */
+  readonly priority?: number | undefined;
 }
 
 /** By address, then port; of several with both the same, one. */
@@ -24,6 +26,7 @@ function byContent(a: EndpointModel, b: EndpointModel): number {
   return (
     compare(a.address, b.address) ||
     a.port - b.port ||
+    (a.priority ?? 0) - (b.priority ?? 0) ||
     b.weight - a.weight ||
     compare(a.zone ?? '', b.zone ?? '') ||
     compare(a.forZones?.join() ?? '', b.forZones?.join() ?? '')

@@ -37,6 +37,11 @@ const host = z.strictObject({
   address,
   port: integer(1, 65535).describe('Port.'),
   weight: integer(1, 1000).default(1).describe('Share of the requests, relative to the other hosts.'),
+  priority: integer(0, 15)
+    .optional()
+    .describe(
+      'Hosts of a higher number get requests only as far as those below can not carry them: from less than 71 % of these serving on, and all when none does. Default 0.',
+    ),
 });
 
 export const backendSpec = withRules(

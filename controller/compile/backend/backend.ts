@@ -22,7 +22,7 @@ export function compileBackend(backend: BackendModel): [BackendResource, Endpoin
       kind: 'backend',
       id: `backend/${path}`,
       protocol: spec.protocol,
-      balancing: compileBalancing(spec.balancing),
+      balancing: compileBalancing(spec.balancing, backend.uid ?? path),
       connectTimeoutMs: timeouts?.connect === undefined ? DEFAULT_CONNECT_TIMEOUT_MS : durationMs(timeouts.connect),
       pool: compilePool(pool),
       ...(health === undefined ? {} : { health: compileHealth(health) }),
