@@ -23,17 +23,22 @@ export function routeOutcome(
   const problems: Problem[] = [...route.problems];
   const names = new Set<string>();
   let serves = false;
+  const missing = (name: string, path: string): void => {
+    const refused = refusal(name);
+    if (refused !== null) problems.push({ object: ref, path, reason: refused.reason, message: refused.message });
+  };
   for (const rule of route.rules) {
     const collision = collisions.get(rule.name);
     if (collision !== undefined) problems.push(collision.problem);
     if (rule.spec !== null && route.hosts.length > 0 && collision?.everywhere !== true) serves = true;
     for (const [index, { name }] of (rule.spec?.backends ?? []).entries()) {
       names.add(name);
-      const refused = refusal(name);
-      if (refused === null) continue;
-      const path = `spec.rules[${rule.index}].backends[${index}].name`;
-      problems.push({ object: ref, path, reason: refused.reason, message: refused.message });
+      missing(name, `spec.rules[${rule.index}].backends[${index}].name`);
     }
+    for (const [index, { name }] of (rule.spec?.mirrors ?? []).entries())
+      missing(name, `spec.rules[${rule.index}].mirrors[${index}].name`);
+    for (const [index, { name }] of (rule.spec?.fallback?.backends ?? []).entries())
+      missing(name, `spec.rules[${rule.index}].fallback.backends[${index}].name`);
   }
   return {
     ...identity(route, problems, resources),

@@ -10,6 +10,7 @@ import type {
 import type { RouteMatch, RouteRule } from '../api/v1alpha1/route.ts';
 import type { RouteModel, RuleModel } from '../model/route.ts';
 import { compileHeaderEdits, compileTimeouts } from './edits.ts';
+import { compileShaping } from './shaping.ts';
 
 /** Why requests to a backend can't be forwarded, in words for the client: they name nothing inside. */
 export interface BackendFailure {
@@ -131,6 +132,7 @@ function compileAction(namespace: string, spec: RouteRule, policies: RulePolicie
             ...(path === undefined ? {} : { path: compilePath(path) }),
           },
         }),
+    ...compileShaping(namespace, spec, (name) => around.failureOf(namespace, name) === null),
   };
 }
 

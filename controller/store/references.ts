@@ -48,7 +48,8 @@ function targetsOf(object: StoreObject): ObjectKey[] {
   switch (object.kind) {
     case 'Route':
       for (const rule of items(field(object.spec, 'rules'))) {
-        for (const backend of items(field(rule, 'backends'))) {
+        const fallback = field(field(rule, 'fallback'), 'backends');
+        for (const backend of [field(rule, 'backends'), field(rule, 'mirrors'), fallback].flatMap(items)) {
           const name = field(backend, 'name');
           if (typeof name === 'string') targets.add(`Backend/${namespace}/${name}`);
         }

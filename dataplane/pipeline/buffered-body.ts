@@ -1,6 +1,7 @@
 /** A request body that a stage has to see before anything is forwarded: read whole, bounded, and given on from memory. */
-import { type BodySink, type Downstream, type Exchange, NO_BODY, type Release, type TunnelEnd } from './exchange.ts';
+import { type BodySink, type Downstream, type Exchange, NO_BODY, type Release } from './exchange.ts';
 import { Headers } from './headers.ts';
+import { WrappedDownstream } from './wrapped-downstream.ts';
 
 export type Buffered =
   | { readonly kind: 'body'; readonly bytes: Buffer }
@@ -43,14 +44,13 @@ export function bufferBody(exchange: Exchange, maxBytes: number): Promise<Buffer
 }
 
 /** The same exchange with its body from memory. */
-class ReplayedBody implements Downstream {
+class ReplayedBody extends WrappedDownstream {
   readonly requestLength: number;
-  readonly #inner: Downstream;
   readonly #bytes: Buffer;
   #waiting: BodySink | null = null;
 
   constructor(inner: Downstream, bytes: Buffer) {
-    this.#inner = inner;
+    super(inner);
     this.#bytes = bytes;
     this.requestLength = bytes.length;
   }
@@ -66,40 +66,6 @@ class ReplayedBody implements Downstream {
     const sink = this.#waiting;
     this.#waiting = null;
     sink?.onEnd(null);
-  }
-
-  get tunnel(): ((status: number, headers: Headers, peer: TunnelEnd) => TunnelEnd) | null {
-    return this.#inner.tunnel;
-  }
-  get peerAddress(): string {
-    return this.#inner.peerAddress;
-  }
-  get onDrain(): (() => void) | null {
-    return this.#inner.onDrain;
-  }
-  set onDrain(handler: (() => void) | null) {
-    this.#inner.onDrain = handler;
-  }
-  get onClose(): (() => void) | null {
-    return this.#inner.onClose;
-  }
-  set onClose(handler: (() => void) | null) {
-    this.#inner.onClose = handler;
-  }
-  writeInformational(status: number, headers: Headers): void {
-    this.#inner.writeInformational(status, headers);
-  }
-  writeHead(status: number, headers: Headers, length: number): void {
-    this.#inner.writeHead(status, headers, length);
-  }
-  write(chunk: Uint8Array, release: Release): boolean {
-    return this.#inner.write(chunk, release);
-  }
-  end(trailers: Headers | null): void {
-    this.#inner.end(trailers);
-  }
-  abort(): void {
-    this.#inner.abort();
   }
 }
 

@@ -63,7 +63,7 @@ export interface CompiledRule {
    * Where a backend of the rule has policies of its own: picks the backend for one request and answers what the rule is compiled to for it.
    * Null: the rule is the same for all of them, and its terminal picks.
    */
-  readonly share: (() => CompiledRule) | null;
+  readonly share: ((exchange: Exchange) => CompiledRule) | null;
 }
 
 /**

@@ -118,6 +118,8 @@ export class Exchange {
   identity: Identity | null = null;
   /** `www-authenticate` fields (name, value, …) for a caller who went on without credentials and turns out to need some. */
   challenges: readonly string[] = NO_FIELDS;
+  /** Why it went to the rule's fallback (`unavailable`, `status`, …); empty: it did not. */
+  fallback = '';
   /** The code a policy in dry run would have refused it with; the first one counts. */
   wouldRefuse = '';
 

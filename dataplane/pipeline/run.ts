@@ -56,7 +56,7 @@ export class Pipeline {
         return;
       }
       const { rule } = match.target;
-      exchange.rule = rule.share === null ? rule : rule.share();
+      exchange.rule = rule.share === null ? rule : rule.share(exchange);
       exchange.matchedPrefix = match.matchedPrefix;
     } catch (error) {
       this.#fail(exchange, 'routing failed', error);

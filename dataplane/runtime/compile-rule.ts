@@ -12,13 +12,11 @@ import { compileRoutable, compileSalvage, type Routable } from '../router/candid
 import { canonicalJson } from '../snapshot/canonical.ts';
 import type { RulePlace } from '../snapshot/decode.ts';
 import type { RuleResource } from '../snapshot/resources.ts';
-import { byWeight, createForward, createShare, type ForwardDeps } from '../stages/forward.ts';
+import { byWeight, createForward, createShare } from '../stages/forward.ts';
 import { createRedirect } from '../stages/redirect.ts';
 import { sectionOf } from '../stages/registry.ts';
 import { createRespond } from '../stages/respond.ts';
-import { StageError } from '../stages/stage-error.ts';
 import { createProblem } from '../stages/terminal.ts';
-import type { ForwardOptions } from '../upstream/seam.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { RuntimeDeps } from './deps.ts';
 import {
@@ -29,6 +27,7 @@ import {
   stagesOf,
   timeoutsOf,
 } from './rule-chain.ts';
+import { createShapedForward, type ForwardSurroundings, finishersOf, splitOf } from './shaped-forward.ts';
 
 /** Parts by resource id, as the next generation will have them. */
 export interface Parts {
@@ -59,14 +58,14 @@ export function compileRule(
   hash: string,
   before: RulePart | undefined,
   parts: Parts,
-  pipeline: Pipeline,
-  deps: RuntimeDeps,
+  surroundings: Omit<ForwardSurroundings, 'upstream'>,
 ): RulePart {
-  const around = { parts, pipeline, deps };
+  const { deps } = surroundings;
+  const around = { ...surroundings, parts, upstream: (id: string) => parts.upstream(id) };
   const all = sectionsOf(resource.policies, 'policies', (id) => parts.policy(id));
   const whole = chain(resource, hash, all, deps, (timeouts) => terminalOf(resource, timeouts, around));
   const shares = sharesOf(resource, hash, all, around);
-  const pick = shares === null ? null : byWeight(shares, deps.random);
+  const pick = shares === null ? null : byWeight(shares, splitOf(resource, deps));
   const compiled: CompiledRule = pick === null ? whole : { ...whole, share: pick };
   const answersPreflight = [all, ...(shares ?? []).map(({ sections }) => sections)].some((sections) =>
     sections.some(({ config }) => config.section === 'cors'),
@@ -79,10 +78,8 @@ export function compileRule(
   return { compiled, routable, slot, answersPreflight, resource, hash };
 }
 
-interface Around {
+interface Around extends ForwardSurroundings {
   readonly parts: Parts;
-  readonly pipeline: Pipeline;
-  readonly deps: RuntimeDeps;
 }
 
 interface Share {
@@ -110,7 +107,9 @@ function chain(
     response: stages
       .toReversed()
       .flatMap((stage): ResponseHandler[] => (stage.onResponse === undefined ? [] : [stage.onResponse])),
-    finish: stages.flatMap((stage): FinishHandler[] => (stage.onFinish === undefined ? [] : [stage.onFinish])),
+    finish: stages
+      .flatMap((stage): FinishHandler[] => (stage.onFinish === undefined ? [] : [stage.onFinish]))
+      .concat(finishersOf(resource)),
     terminal: terminal(timeouts),
     ...timeouts,
     share: null,
@@ -126,7 +125,7 @@ function sharesOf(resource: RuleResource, hash: string, all: readonly ChainSecti
     const sections =
       one.policies === undefined ? all : sectionsOf(one.policies, field, (id) => around.parts.policy(id));
     const value = chain(resource, hash, sections, around.deps, (timeouts) =>
-      createShare(one, forwardDeps(action, timeouts, around)),
+      createShapedForward(resource, action, timeouts, around, (forwardDeps) => createShare(one, forwardDeps)),
     );
     return { weight: one.weight, sections, value };
   });
@@ -181,10 +180,16 @@ export function policyIdsOf({ policies, action }: RuleResource): string[] {
   return [...new Set([...policies, ...shares])];
 }
 
+/** Of those it forwards to, copies to and falls back on. */
+function backendIdsOf(action: RuleResource['action']): string[] {
+  if (action.kind !== 'forward') return [];
+  const all = [...action.backends, ...(action.mirrors ?? []), ...(action.fallback?.backends ?? [])];
+  return [...new Set(all.flatMap(({ backend }) => backend ?? []))];
+}
+
 /** Ids a rule is to be rebuilt for when they come, go or change. */
 export function referencesOf(rule: RuleResource): string[] {
-  const backends = rule.action.kind === 'forward' ? rule.action.backends : [];
-  return [...policyIdsOf(rule), ...backends.flatMap(({ backend }) => (backend === undefined ? [] : [backend]))];
+  return [...policyIdsOf(rule), ...backendIdsOf(rule.action)];
 }
 
 function terminalOf(resource: RuleResource, timeouts: CompiledTimeouts, around: Around): Terminal {
@@ -192,7 +197,9 @@ function terminalOf(resource: RuleResource, timeouts: CompiledTimeouts, around: 
   const { pipeline } = around;
   switch (action.kind) {
     case 'forward':
-      return createForward(action, forwardDeps(action, timeouts, around));
+      return createShapedForward(resource, action, timeouts, around, (forwardDeps) =>
+        createForward(action, forwardDeps),
+      );
     case 'redirect':
       return createRedirect(action, reply(pipeline));
     case 'respond':
@@ -202,21 +209,6 @@ function terminalOf(resource: RuleResource, timeouts: CompiledTimeouts, around: 
     default:
       return unknownAction(action);
   }
-}
-
-function forwardDeps(
-  action: Extract<RuleResource['action'], { kind: 'forward' }>,
-  timeouts: CompiledTimeouts,
-  { parts, pipeline, deps }: Around,
-): ForwardDeps {
-  const { trustedHops, via } = deps.defaults;
-  const options: ForwardOptions = { rewrite: action.rewrite ?? null, ...timeouts, trustedHops, via };
-  const toBackend = (id: string): Terminal => {
-    const upstream = parts.upstream(id);
-    if (upstream === undefined) throw new StageError('action.backends', `there is no ${id}, or it was rejected`);
-    return (exchange) => deps.forward(exchange, upstream, options, pipeline);
-  };
-  return { toBackend, reply: reply(pipeline), random: deps.random };
 }
 
 function reply(pipeline: Pipeline) {

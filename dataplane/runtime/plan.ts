@@ -17,6 +17,7 @@ import type { BackendResource, EndpointsResource, PolicyResource, RuleResource }
 import { createStage, referencesOfSection } from '../stages/registry.ts';
 import { Secret } from '../stages/secret.ts';
 import { StageError } from '../stages/stage-error.ts';
+import type { MirrorBudget } from '../upstream/mirrors.ts';
 import { compileRefusal, compileRule, type Parts, policyIdsOf, type RulePart, referencesOf } from './compile-rule.ts';
 import type { RuntimeDeps } from './deps.ts';
 import type { Held, HeldBackend, HeldPolicy, Ledger } from './ledger.ts';
@@ -47,6 +48,7 @@ export interface PlanContext {
   readonly generation: number;
   readonly pipeline: Pipeline;
   readonly deps: RuntimeDeps;
+  readonly mirrors: MirrorBudget;
   readonly troubles: Troubles;
 }
 
@@ -260,9 +262,9 @@ class Draft implements Parts {
     before: RulePart | undefined,
     reject: (error: unknown) => void,
   ): RulePart | null {
-    const { pipeline, deps } = this.#context;
+    const { pipeline, deps, mirrors } = this.#context;
     try {
-      return compileRule(resource, hash, before, this, pipeline, deps);
+      return compileRule(resource, hash, before, this, { pipeline, deps, mirrors });
     } catch (error) {
       reject(error);
       return null;

@@ -9,6 +9,7 @@ import { Pipeline } from '../pipeline/run.ts';
 import type { Rejection } from '../snapshot/decode.ts';
 import type { Explanation } from '../snapshot/explain.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
+import { MirrorBudget } from '../upstream/mirrors.ts';
 import type { RuntimeDeps } from './deps.ts';
 import { describeLedger, type RuntimeDescription } from './describe.ts';
 import { RunningGeneration } from './generation.ts';
@@ -44,6 +45,7 @@ export class Runtime {
   readonly #deps: RuntimeDeps;
   readonly #ledger = new Ledger();
   readonly #retirement = new Retirement();
+  readonly #mirrors = new MirrorBudget();
   readonly #troubles: Troubles;
   #current: RunningGeneration;
   #revision = '';
@@ -112,6 +114,7 @@ export class Runtime {
         generation: this.#current.index + 1,
         pipeline: this.pipeline,
         deps: this.#deps,
+        mirrors: this.#mirrors,
         troubles: this.#troubles,
       });
     } catch (error) {

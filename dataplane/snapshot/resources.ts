@@ -20,6 +20,7 @@ import { rateLimitSection } from './sections/rate-limit.ts';
 import { sheddingSection } from './sections/shedding.ts';
 import { timeoutSection } from './sections/timeout.ts';
 import { transformSection } from './sections/transform.ts';
+import { fallback, mirror, split } from './shaping.ts';
 
 const valueMatch = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('exact'), name: z.string().min(1), value: z.string() }),
@@ -64,6 +65,9 @@ const action = z.discriminatedUnion('kind', [
     kind: z.literal('forward'),
     backends: z.array(weightedBackend).min(1),
     rewrite: rewrite.optional(),
+    split: split.optional(),
+    mirrors: z.array(mirror).max(4).optional(),
+    fallback: fallback.optional(),
   }),
   z.strictObject({
     kind: z.literal('redirect'),

@@ -9,7 +9,13 @@ export function describeRule(rule: RuleResource): unknown {
 }
 
 function describeAction(action: Action): unknown {
-  return action.kind === 'respond' ? { ...action, body: `${Buffer.byteLength(action.body)} bytes` } : action;
+  const sized = <A extends { readonly body: string }>(answer: A) => ({
+    ...answer,
+    body: `${Buffer.byteLength(answer.body)} bytes`,
+  });
+  if (action.kind === 'respond') return sized(action);
+  if (action.kind !== 'forward' || action.fallback?.respond === undefined) return action;
+  return { ...action, fallback: { ...action.fallback, respond: sized(action.fallback.respond) } };
 }
 
 /** For /debug/config. Names only: values of header fields are where credentials for backends are put. */

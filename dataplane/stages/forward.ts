@@ -1,6 +1,7 @@
 /** Terminal: forwards to one of the rule's backends, picked by weight. */
 import type { Terminal } from '../pipeline/chain.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
+import type { SplitPoint } from '../pipeline/split.ts';
 import type { Action, WeightedBackend } from '../snapshot/resources.ts';
 import { createProblem, type Reply } from './terminal.ts';
 
@@ -8,8 +9,8 @@ export interface ForwardDeps {
   /** Terminal for one backend id; throws StageError when there is none. */
   readonly toBackend: (id: string) => Terminal;
   readonly reply: Reply;
-  /** At least 0, less than 1. */
-  readonly random: () => number;
+  /** Where a request falls among the shares. */
+  readonly point: SplitPoint;
 }
 
 /**
@@ -21,18 +22,18 @@ export function createForward(action: Extract<Action, { kind: 'forward' }>, deps
   const shares = action.backends.map((one) => ({ weight: one.weight, value: createShare(one, deps) }));
   const used = shares.filter(({ weight }) => weight > 0);
   if (used.length === 1) return (used[0] as (typeof used)[number]).value;
-  const pick = byWeight(used, deps.random);
+  const pick = byWeight(used, deps.point);
   if (pick === null) {
     return createProblem(500, 'no-backend', 'No backend of this route has a weight above 0.', deps.reply);
   }
-  return (exchange: Exchange) => pick()(exchange);
+  return (exchange: Exchange) => pick(exchange)(exchange);
 }
 
-/** Gives each value for its share of the calls. Null where none has a weight. `random`: at least 0, less than 1. */
+/** Gives each value for its share of the requests. Null where none has a weight. */
 export function byWeight<T>(
   items: readonly { readonly weight: number; readonly value: T }[],
-  random: () => number,
-): (() => T) | null {
+  pointOf: SplitPoint,
+): ((exchange: Exchange) => T) | null {
   const shares: { readonly upTo: number; readonly value: T }[] = [];
   let total = 0;
   for (const { weight, value } of items) {
@@ -42,8 +43,8 @@ export function byWeight<T>(
   }
   const last = shares.pop();
   if (last === undefined) return null;
-  return () => {
-    const point = random() * total;
+  return (exchange) => {
+    const point = pointOf(exchange) * total;
     for (const { upTo, value } of shares) if (point < upTo) return value;
     return last.value;
   };

@@ -30,8 +30,19 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): WriteLin
   const origins = new WeakMap<CompiledRule, Buffer>();
   const targets = new Map<string, Target>();
   return (exchange, endMs, sink) => {
-    const { requestId, method, authority, path, protocol, clientAddress, rule, upstreamMs, code, wouldRefuse } =
-      exchange;
+    const {
+      requestId,
+      method,
+      authority,
+      path,
+      protocol,
+      clientAddress,
+      rule,
+      upstreamMs,
+      code,
+      fallback,
+      wouldRefuse,
+    } = exchange;
     const consumer = exchange.identity === null ? '' : exchange.identity.consumer;
     const userAgent = exchange.headers.get('user-agent');
     const asked = query ? exchange.query : undefined;
@@ -45,6 +56,7 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): WriteLin
       clientAddress.length +
       consumer.length +
       code.length +
+      fallback.length +
       wouldRefuse.length +
       (userAgent === undefined ? 0 : userAgent.length) +
       (asked === undefined ? 0 : asked.length);
@@ -85,6 +97,10 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): WriteLin
       at = putBytes(into, at, CODE);
       at = putText(into, at, code);
     }
+    if (fallback !== '') {
+      at = putBytes(into, at, FALLBACK);
+      at = putText(into, at, fallback);
+    }
     if (wouldRefuse !== '') {
       at = putBytes(into, at, WOULD_REFUSE);
       at = putText(into, at, wouldRefuse);
@@ -115,6 +131,7 @@ const UPSTREAM = ascii(',"upstreamMs":');
 const CLIENT = ascii(',"client":"');
 const CONSUMER = ascii('","consumer":"');
 const CODE = ascii('","code":"');
+const FALLBACK = ascii('","fallback":"');
 const WOULD_REFUSE = ascii('","wouldRefuse":"');
 const USER_AGENT = ascii('","userAgent":"');
 const CLOSING = ascii('"}\n');

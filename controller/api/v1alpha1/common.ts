@@ -167,6 +167,8 @@ export const headerName = pattern(
   256,
 );
 
+export const plainName = (what: string) => z.string().min(1).max(256).describe(`Name of the ${what}, case-sensitive.`);
+
 const CONNECTION_HEADERS = [
   'connection',
   'content-length',

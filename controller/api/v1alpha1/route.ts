@@ -10,13 +10,14 @@ import {
   integer,
   label,
   listMap,
-  objectName,
   plainHost,
+  plainName,
   regex,
   routeHost,
   timeouts,
 } from './common.ts';
 import { method, pathMatch, pathText } from './matching.ts';
+import { backendRef, fallback, mirrors, respond, split } from './shaping.ts';
 
 function valueMatch(what: string, name: z.ZodType<string>) {
   return withRules(
@@ -33,7 +34,6 @@ function valueMatch(what: string, name: z.ZodType<string>) {
   );
 }
 
-const plainName = (what: string) => z.string().min(1).max(256).describe(`Name of the ${what}, case-sensitive.`);
 export const routeMatch = z.strictObject({
   path: pathMatch.optional(),
   methods: z.array(method).max(16).optional().describe('One of these methods. Absent: every method.'),
@@ -66,13 +66,6 @@ const pathRewrite = withRules(
   exactlyOneOf('full', 'prefix'),
 );
 
-const backendRef = z.strictObject({
-  name: objectName('Name of a Backend in the namespace of the Route.'),
-  weight: integer(0, 1000)
-    .default(1)
-    .describe('Share of the requests, relative to the sum of all weights. 0 takes none.'),
-});
-
 const redirect = withRules(
   z.strictObject({
     scheme: z.enum(['http', 'https']).optional().describe('New scheme. Absent: as requested.'),
@@ -91,20 +84,6 @@ const redirect = withRules(
   atLeastOneOf('scheme', 'host', 'port', 'path'),
 ).meta({ description: 'Answer with a redirect. The query is kept.' });
 
-const respond = z
-  .strictObject({
-    status: integer(200, 599).describe('Status of the answer.'),
-    contentType: withRules(z.string().min(1).max(256), {
-      cel: `self.matches(r'^[!-~][ -~]*$')`,
-      message: 'must be a media type such as text/plain',
-      test: (value) => /^[!-~][ -~]*$/.test(value),
-    })
-      .optional()
-      .meta({ description: 'Content-Type of the answer. Absent with a body: text/plain; charset=utf-8.' }),
-    body: z.string().max(65536).optional().describe('Body of the answer, up to 64 Ki characters.'),
-  })
-  .describe('Answer directly.');
-
 export const ruleName = label('Name of the rule, unique in the Route: its identity in policies, logs and metrics.');
 
 export const routeRule = withRules(
@@ -118,8 +97,11 @@ export const routeRule = withRules(
     backends: listMap(z.array(backendRef).min(1).max(16), 'name')
       .optional()
       .describe('Forward to these Backends, by weight.'),
+    split: split.optional(),
+    mirrors: mirrors.optional(),
+    fallback: fallback.optional(),
     redirect: redirect.optional(),
-    respond: respond.optional(),
+    respond: respond.optional().describe('Answer directly.'),
     rewrite: withRules(
       z.strictObject({
         host: plainHost('The Host the backend sees.').optional(),
@@ -145,6 +127,12 @@ export const routeRule = withRules(
     cel: '!has(self.rewrite) || has(self.backends)',
     message: 'rewrite needs backends',
     test: (value) => value.rewrite === undefined || value.backends !== undefined,
+  },
+  {
+    cel: 'has(self.backends) || (!has(self.split) && !has(self.mirrors) && !has(self.fallback))',
+    message: 'split, mirrors and fallback need backends',
+    test: ({ backends, split, mirrors, fallback }) =>
+      backends !== undefined || (split === undefined && mirrors === undefined && fallback === undefined),
   },
   {
     cel:

@@ -59,7 +59,12 @@ export function explainEnding(action: Action, chosen: WeightedBackend | undefine
   switch (action.kind) {
     case 'forward':
       if (chosen === undefined) return answer(500, 'no-backend', 'no backend of this rule has a weight above 0');
-      return chosen.fail === undefined ? null : answer(chosen.fail.status, chosen.fail.code, chosen.fail.message);
+      if (chosen.fail === undefined) return null;
+      if (action.fallback?.on.includes('unavailable')) {
+        const { respond } = action.fallback;
+        return respond === undefined ? null : answer(respond.status, '', 'the fallback: its backend is not there');
+      }
+      return answer(chosen.fail.status, chosen.fail.code, chosen.fail.message);
     case 'redirect': {
       const made: Answer[] = [];
       createRedirect(action, (_exchange, one) => made.push(one))(exchange);

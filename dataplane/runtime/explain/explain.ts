@@ -14,6 +14,7 @@ import type { Ledger } from '../ledger.ts';
 import { type ChainSection, type ChainStage, sectionsOf, stagesOf, timeoutsOf } from '../rule-chain.ts';
 import { chooseShare, explainBackends, explainEnding, rewritten } from './ending.ts';
 import { explainRouting } from './routing.ts';
+import { explainShaping } from './shaping.ts';
 
 export interface ExplainContext {
   readonly revision: string;
@@ -88,6 +89,7 @@ async function explainSections(
   told.push(...timeoutLines(resource, all, defaults));
   const changed = rewritten(resource.action, exchange);
   if (changed !== '') told.push({ section: 'rewrite', source: 'rule', text: changed });
+  told.push(...explainShaping(resource.action, ledger));
   return { sections: told, answer: null };
 }
 
