@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { exactlyOneOf, withRules } from '../rule.ts';
 import { balancing } from './backend/balancing.ts';
+import { breaker } from './backend/breaker.ts';
 import { dns } from './backend/dns.ts';
 import { health } from './backend/health.ts';
 import { pool } from './backend/pool.ts';
@@ -58,6 +59,7 @@ export const backendSpec = withRules(
       .describe('How long things may take.'),
     pool: pool.optional(),
     health: health.optional(),
+    breaker: breaker.optional(),
   }),
   exactlyOneOf('service', 'hosts', 'dns'),
 );

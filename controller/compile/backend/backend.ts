@@ -5,6 +5,7 @@ import type { ProblemReason } from '../../api/problem.ts';
 import type { BackendModel } from '../../model/backend.ts';
 import type { BackendFailure } from '../rule.ts';
 import { compileBalancing } from './balancing.ts';
+import { compileBreaker } from './breaker.ts';
 import { compileEndpoints } from './endpoints.ts';
 import { compileHealth } from './health.ts';
 import { compilePool } from './pool.ts';
@@ -16,7 +17,7 @@ export function compileBackend(backend: BackendModel): [BackendResource, Endpoin
   const { spec } = backend;
   if (spec === null || backend.problems.length > 0) return [];
   const path = `${backend.ref.namespace}/${backend.ref.name}`;
-  const { timeouts, pool, health } = spec;
+  const { timeouts, pool, health, breaker } = spec;
   return [
     {
       kind: 'backend',
@@ -26,6 +27,7 @@ export function compileBackend(backend: BackendModel): [BackendResource, Endpoin
       connectTimeoutMs: timeouts?.connect === undefined ? DEFAULT_CONNECT_TIMEOUT_MS : durationMs(timeouts.connect),
       pool: compilePool(pool),
       ...(health === undefined ? {} : { health: compileHealth(health) }),
+      ...(breaker === undefined ? {} : { breaker: compileBreaker(breaker) }),
       endpoints: `endpoints/${path}`,
     },
     compileEndpoints(`endpoints/${path}`, backend),

@@ -1,6 +1,31 @@
 /** Connections kept to each endpoint, and how much may be under way. */
 import { z } from 'zod';
+import { type Rule, withRules } from '../../rule.ts';
 import { duration, integer } from '../common.ts';
+
+const ordered: Rule<{ minLimit?: number | undefined; maxLimit?: number | undefined }> = {
+  cel: '!has(self.minLimit) || !has(self.maxLimit) || self.minLimit <= self.maxLimit',
+  message: 'minLimit must not be above maxLimit',
+  test: ({ minLimit, maxLimit }) => minLimit === undefined || maxLimit === undefined || minLimit <= maxLimit,
+};
+
+const adaptive = withRules(
+  z.strictObject({
+    minLimit: integer(1, 1_000_000)
+      .optional()
+      .describe('It begins with this many and never allows fewer. Default 10, or maxLimit if that is less.'),
+    maxLimit: integer(1, 1_000_000)
+      .optional()
+      .describe('It never allows more. Default 1000, or minLimit if that is more.'),
+    tolerancePercent: integer(100, 1000)
+      .optional()
+      .describe('Mean latency, in percent of the one without waiting, above which it allows fewer. Default 150.'),
+  }),
+  ordered,
+).meta({
+  description:
+    'A limit on the requests under way to the whole backend, of each worker, that follows its latency; more are answered 503 at once. Not for responses that stream without end: they count as long as they last. Absent: none.',
+});
 
 export const pool = z
   .strictObject({
@@ -11,6 +36,12 @@ export const pool = z
       .optional()
       .describe('Requests that may wait for a connection; more are answered 503 at once. Default 1024.'),
     idleTimeout: duration('How long a connection is kept without a request. Default 60s.').optional(),
+    maxRequests: integer(1, 1_000_000)
+      .optional()
+      .describe(
+        'Requests under way to the whole backend, of each worker of a data plane; more are answered 503 at once. Absent: no limit.',
+      ),
+    adaptive: adaptive.optional(),
   })
   .describe('Connections kept to each endpoint.');
 export type PoolSpec = z.output<typeof pool>;
