@@ -174,6 +174,7 @@ export class TestProxy {
       idleTimeoutMs: 0,
       trustedHops: 0,
       via: '',
+      retry: null,
       ...settings.forward,
     };
     const responder: Responder = {

@@ -37,6 +37,7 @@ const options: ForwardOptions = {
   idleTimeoutMs: 300_000,
   trustedHops: 0,
   via: '',
+  retry: null,
 };
 const responder: Responder = {
   respond: (_exchange, response) => response.proceed(),

@@ -110,6 +110,8 @@ export class Exchange {
   /** `<namespace>/<name>` of the backend and `address:port` of the endpoint, for log and metrics. */
   backend = '';
   endpoint = '';
+  /** Endpoints asked, one after the other or beside each other. */
+  attempts = 0;
   /** ms from sending the request upstream to its response head; -1 when nothing was sent. */
   upstreamMs = -1;
   bytesIn = 0;

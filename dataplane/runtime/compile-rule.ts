@@ -17,12 +17,14 @@ import { createRedirect } from '../stages/redirect.ts';
 import { sectionOf } from '../stages/registry.ts';
 import { createRespond } from '../stages/respond.ts';
 import { createProblem } from '../stages/terminal.ts';
+import { retryOptions } from '../upstream/retry/options.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { RuntimeDeps } from './deps.ts';
 import {
   type ChainSection,
-  type CompiledTimeouts,
+  type ForwardSettings,
   type PolicyPart,
+  retryOf,
   sectionsOf,
   stagesOf,
   timeoutsOf,
@@ -63,7 +65,7 @@ export function compileRule(
   const { deps } = surroundings;
   const around = { ...surroundings, parts, upstream: (id: string) => parts.upstream(id) };
   const all = sectionsOf(resource.policies, 'policies', (id) => parts.policy(id));
-  const whole = chain(resource, hash, all, deps, (timeouts) => terminalOf(resource, timeouts, around));
+  const whole = chain(resource, hash, all, deps, (settings) => terminalOf(resource, settings, around));
   const shares = sharesOf(resource, hash, all, around);
   const pick = shares === null ? null : byWeight(shares, splitOf(resource, deps));
   const compiled: CompiledRule = pick === null ? whole : { ...whole, share: pick };
@@ -93,12 +95,13 @@ function chain(
   hash: string,
   sections: readonly ChainSection[],
   deps: RuntimeDeps,
-  terminal: (timeouts: CompiledTimeouts) => Terminal,
+  terminal: (settings: ForwardSettings) => Terminal,
 ): CompiledRule {
   const stages = stagesOf(resource, sections).map(({ stage }) => stage);
   const { shedding } = deps.stages;
   if (shedding !== null && !sections.some(({ config }) => sectionOf(config) === 'shedding')) stages.unshift(shedding);
   const timeouts = timeoutsOf(resource, sections, deps.defaults);
+  const retry = retryOf(resource, sections);
   return {
     id: resource.id,
     hash,
@@ -110,7 +113,7 @@ function chain(
     finish: stages
       .flatMap((stage): FinishHandler[] => (stage.onFinish === undefined ? [] : [stage.onFinish]))
       .concat(finishersOf(resource)),
-    terminal: terminal(timeouts),
+    terminal: terminal({ ...timeouts, retry: retry === undefined ? null : retryOptions(retry.settings) }),
     ...timeouts,
     share: null,
   };
@@ -124,8 +127,8 @@ function sharesOf(resource: RuleResource, hash: string, all: readonly ChainSecti
     const field = `action.backends[${index}].policies`;
     const sections =
       one.policies === undefined ? all : sectionsOf(one.policies, field, (id) => around.parts.policy(id));
-    const value = chain(resource, hash, sections, around.deps, (timeouts) =>
-      createShapedForward(resource, action, timeouts, around, (forwardDeps) => createShare(one, forwardDeps)),
+    const value = chain(resource, hash, sections, around.deps, (settings) =>
+      createShapedForward(resource, action, settings, around, (forwardDeps) => createShare(one, forwardDeps)),
     );
     return { weight: one.weight, sections, value };
   });
@@ -192,12 +195,12 @@ export function referencesOf(rule: RuleResource): string[] {
   return [...policyIdsOf(rule), ...backendIdsOf(rule.action)];
 }
 
-function terminalOf(resource: RuleResource, timeouts: CompiledTimeouts, around: Around): Terminal {
+function terminalOf(resource: RuleResource, settings: ForwardSettings, around: Around): Terminal {
   const { action } = resource;
   const { pipeline } = around;
   switch (action.kind) {
     case 'forward':
-      return createShapedForward(resource, action, timeouts, around, (forwardDeps) =>
+      return createShapedForward(resource, action, settings, around, (forwardDeps) =>
         createForward(action, forwardDeps),
       );
     case 'redirect':

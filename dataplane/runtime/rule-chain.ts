@@ -2,11 +2,13 @@
 import type { CompiledRule, Stage } from '../pipeline/chain.ts';
 import type { Timeouts } from '../snapshot/primitives.ts';
 import type { PolicySection, RuleResource } from '../snapshot/resources.ts';
+import type { RetrySettings } from '../snapshot/retry.ts';
 import { PROTECTING } from '../snapshot/sections/fail.ts';
 import { createFail } from '../stages/fail.ts';
 import { placeOf, sectionOf } from '../stages/registry.ts';
 import { StageError } from '../stages/stage-error.ts';
 import { createTransform } from '../stages/transform.ts';
+import type { ForwardOptions } from '../upstream/seam.ts';
 import type { RuntimeDefaults } from './deps.ts';
 
 /** A policy resource with the stage made of it; the stage is shared by all rules that refer to it. */
@@ -97,4 +99,17 @@ export function timeoutsOf(
     backendTimeoutMs: timeouts.backendMs ?? policy.backendMs ?? defaults.backendTimeoutMs,
     idleTimeoutMs: timeouts.idleMs ?? policy.idleMs ?? defaults.idleTimeoutMs,
   };
+}
+
+/** What forwarding takes from the sections of a rule. */
+export type ForwardSettings = CompiledTimeouts & Pick<ForwardOptions, 'retry'>;
+
+/** What the rule's requests are retried for, and where that comes from; undefined: nothing. A rule's own wins whole. */
+export function retryOf(
+  { retry }: RuleResource,
+  sections: readonly ChainSection[],
+): { readonly settings: RetrySettings; readonly id: string | null } | undefined {
+  if (retry !== undefined) return { settings: retry, id: null };
+  for (const { config, id } of sections) if (config.section === 'retry') return { settings: config, id };
+  return undefined;
 }

@@ -39,6 +39,7 @@ test('resources in one change may refer to each other in any order', () => {
     idleTimeoutMs: 300_000,
     trustedHops: 0,
     via: '',
+    retry: null,
   });
   gateway.forwarded[0]?.answer();
   expect(downstream.status).toBe(200);

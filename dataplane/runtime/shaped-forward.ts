@@ -19,7 +19,7 @@ import {
 import type { ForwardOptions, Responder } from '../upstream/seam.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { RuntimeDeps } from './deps.ts';
-import type { CompiledTimeouts } from './rule-chain.ts';
+import type { ForwardSettings } from './rule-chain.ts';
 
 export interface ForwardSurroundings {
   readonly upstream: (id: string) => Upstream | undefined;
@@ -34,13 +34,13 @@ type ForwardAction = Extract<RuleResource['action'], { kind: 'forward' }>;
 export function createShapedForward(
   resource: RuleResource,
   action: ForwardAction,
-  timeouts: CompiledTimeouts,
+  settings: ForwardSettings,
   around: ForwardSurroundings,
   original: (deps: ForwardDeps) => Terminal,
 ): Terminal {
   const { pipeline, deps } = around;
   const { trustedHops, via } = deps.defaults;
-  const options: ForwardOptions = { rewrite: action.rewrite ?? null, ...timeouts, trustedHops, via };
+  const options: ForwardOptions = { rewrite: action.rewrite ?? null, ...settings, trustedHops, via };
   const fallback = fallbackOf(resource, action, options, around);
   const responder: Responder = fallback ?? pipeline;
   const forwarded = original({
@@ -91,7 +91,7 @@ function mirrorsOf({ mirrors = [] }: ForwardAction, options: ForwardOptions, aro
     const count = (result: MirrorResult) => counter('mirrored', { backend: nameOf(backend), result });
     return {
       upstream,
-      options: { ...options, requestTimeoutMs: MIRROR_TIMEOUT_MS, idleTimeoutMs: 0 },
+      options: { ...options, requestTimeoutMs: MIRROR_TIMEOUT_MS, idleTimeoutMs: 0, retry: null },
       perMillion,
       bodyBytes,
       counts: {

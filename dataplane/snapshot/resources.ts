@@ -11,12 +11,14 @@ import { health } from './backend/health.ts';
 import { pool } from './backend/pool.ts';
 import { credentialsResource, secretResource } from './credentials.ts';
 import { durationMs, headerEdits, headerValue, id, pathMatch, timeouts } from './primitives.ts';
+import { retrySettings } from './retry.ts';
 import { authenticationSection } from './sections/authentication.ts';
 import { authorizationSection } from './sections/authorization.ts';
 import { corsSection } from './sections/cors.ts';
 import { failSection } from './sections/fail.ts';
 import { faultSection } from './sections/fault.ts';
 import { rateLimitSection } from './sections/rate-limit.ts';
+import { retrySection } from './sections/retry.ts';
 import { sheddingSection } from './sections/shedding.ts';
 import { timeoutSection } from './sections/timeout.ts';
 import { transformSection } from './sections/transform.ts';
@@ -109,6 +111,8 @@ export const ruleResource = z.strictObject({
   headers: z.strictObject({ request: headerEdits.optional(), response: headerEdits.optional() }).default({}),
   /** The rule's own time-outs; each field wins over the `timeout` section of a policy. */
   timeouts: timeouts.default({}),
+  /** What the rule's requests are retried for; wins over the `retry` section of a policy as a whole. */
+  retry: retrySettings.optional(),
 });
 export type RuleResource = z.infer<typeof ruleResource>;
 
@@ -121,6 +125,7 @@ export const policySection = z.discriminatedUnion('section', [
   sheddingSection,
   transformSection,
   timeoutSection,
+  retrySection,
   failSection,
 ]);
 export type PolicySection = z.infer<typeof policySection>;

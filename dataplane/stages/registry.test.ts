@@ -24,6 +24,17 @@ const SAMPLES: Record<PolicySection['section'], PolicySection> = {
   shedding: policySection.parse({ section: 'shedding' }),
   transform: { section: 'transform' },
   fault: policySection.parse({ section: 'fault', delay: { durationMs: 100, perMillion: 10_000 } }),
+  retry: policySection.parse({
+    section: 'retry',
+    attempts: 2,
+    on: ['connect'],
+    statuses: [],
+    methods: ['GET'],
+    budget: { percent: 20, minPerSecond: 3 },
+    backoff: { baseMs: 25, maxMs: 250 },
+    maxRetryAfterMs: 1000,
+    bodyBytes: 65_536,
+  }),
   timeout: { section: 'timeout' },
   fail: { section: 'fail', of: 'authentication', status: 503, code: 'x', message: 'y' },
 };
@@ -32,7 +43,8 @@ test.each(Object.values(SAMPLES))('$section is built and described', async (conf
   const id = `policy/a/b/${config.section}`;
   await loadStages([encodeResource({ kind: 'policy', id, source: 'a/b', config })]);
   const stage = createStage(config, contextFixture());
-  expect(stage?.name ?? 'timeout').toBe(config.section);
+  expect(stage?.name ?? config.section).toBe(config.section);
+  expect(stage === null).toBe(config.section === 'retry' || config.section === 'timeout');
   expect(describeSection(config)).toMatchObject({ section: config.section });
 });
 

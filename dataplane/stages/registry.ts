@@ -71,6 +71,7 @@ const SECTIONS: { readonly [S in SectionName]: Entry<S> } = {
   },
   // Last before the backend: what would have been refused is refused.
   fault: { place: 90, create: createFault, describe: (config) => config },
+  retry: { place: null, create: () => null, describe: (config) => config },
   timeout: { place: null, create: () => null, describe: (config) => config },
   // Stands where its section would.
   fail: { place: null, create: createFail, describe: (config) => config },

@@ -85,6 +85,10 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): WriteLin
       at = putBytes(into, at, UPSTREAM);
       at = putDecimals(into, at, upstreamMs);
     }
+    if (exchange.attempts > 1) {
+      at = putBytes(into, at, ATTEMPTS);
+      at = putInteger(into, at, exchange.attempts);
+    }
     at = putBytes(into, at, origin);
     at = putBytes(into, at, target);
     at = putBytes(into, at, CLIENT);
@@ -128,6 +132,7 @@ const BYTES_IN = ascii(',"bytesIn":');
 const BYTES_OUT = ascii(',"bytesOut":');
 const DURATION = ascii(',"durationMs":');
 const UPSTREAM = ascii(',"upstreamMs":');
+const ATTEMPTS = ascii(',"attempts":');
 const CLIENT = ascii(',"client":"');
 const CONSUMER = ascii('","consumer":"');
 const CODE = ascii('","code":"');

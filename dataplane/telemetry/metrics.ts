@@ -238,6 +238,8 @@ const STAGE_HELP: Readonly<Record<string, string>> = {
   mirrored: 'Copies of requests, by what became of them.',
   rate_limit: 'Requests by what each rate limit made of them.',
   shed: 'Requests turned away because not all could be served.',
+  retries: 'Retries and hedges by backend, what they were for, and what became of them.',
+  retry_budget_exhausted: 'Retries and hedges that were wanted and that the budget of the backend had no room for.',
   redis_commands: 'What was asked of Redis, by outcome.',
 };
 

@@ -174,6 +174,11 @@ export class UpstreamConnection implements WireOwner, TimerOwner {
     if (held === null || peer.write(held, NOTHING)) this.wire.resume();
   }
 
+  /** Another job goes on with what it is in the middle of. */
+  handTo(job: Job): void {
+    this.job = job;
+  }
+
   /** The exchange no longer wants it: closed, as the rest of the response would come. */
   abandon(): void {
     this.job = null;

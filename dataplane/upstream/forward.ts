@@ -8,13 +8,13 @@ import { Headers } from '../pipeline/headers.ts';
 import type { Failure, UpstreamConnection } from './connection.ts';
 import { left, soonest, until } from './delays.ts';
 import type { EndpointPool } from './endpoint-pool.ts';
+import type { Hedge } from './retry/hedge.ts';
+import type { Retries } from './retry/retries.ts';
 import type { ForwardCode, ForwardOptions, PendingResponse, Responder } from './seam.ts';
-import { OVER, RESPONDING, SENT, Sending, STREAMING, TUNNEL } from './sending.ts';
+import { BETWEEN, OVER, RESPONDING, SENT, Sending, STREAMING, TUNNEL, WAITING } from './sending.ts';
 import { joinTunnel, type TunnelOwner } from './tunnel.ts';
 import type { Upstream } from './upstream.ts';
 
-/** Endpoints tried when connecting fails; nothing was sent to any of them, so every method may be tried again. */
-const MAX_ENDPOINTS_TRIED = 3;
 /** RFC 9110 section 9.2.2. */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
 
@@ -40,7 +40,9 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     const { exchange } = this;
     exchange.backend = this.upstream.name;
     exchange.downstream.onClose = () => this.onClientGone();
-    if (this.options.requestTimeoutMs > 0) this.totalMs = exchange.startedAtMs + this.options.requestTimeoutMs;
+    const { requestTimeoutMs, retry } = this.options;
+    if (requestTimeoutMs > 0) this.totalMs = exchange.startedAtMs + requestTimeoutMs;
+    if (retry !== null) this.upstream.retries.request();
     this.choose();
   }
 
@@ -74,20 +76,42 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
       }
       this.upgrade = head.upgrade;
     }
+    this.pool?.answered(this, status, this.lastByteAtMs - this.chosenAtMs);
+    if (this.options.retry !== null && this.retriesStatus(head)) return;
     const headers = new Headers(head.fields);
     if (this.options.via !== '') headers.add('via', `1.${head.minor} ${this.options.via}`);
     exchange.status = status;
     exchange.responseHeaders = headers;
     exchange.upstreamMs = this.lastByteAtMs - this.sentAtMs;
-    if (this.pool !== null) {
-      this.pool.answered(this, status, this.lastByteAtMs - this.chosenAtMs);
-      this.upstream.answered(exchange, this.pool);
-    }
+    if (this.pool !== null) this.upstream.answered(exchange, this.pool);
     if (head.contentLength >= 0) this.responseLength = head.contentLength;
     else if (status === 204 || status === 304) this.responseLength = NO_BODY;
     this.upload?.answered(connection, status);
+    if (this.retries !== null) this.endRetries(this.retries);
     this.state = RESPONDING;
     this.responder.respond(exchange, this);
+  }
+
+  onHedgeHead(hedge: Hedge, head: ResponseHead): void {
+    const { retries } = this;
+    const { retry } = this.options;
+    if (retries === null || retry === null) return;
+    const others = this.state !== BETWEEN || retries.hedges.length > 1;
+    if (others && retry.statuses.has(head.status)) {
+      // Another one is still under way, and may do better.
+      hedge.pool.answered(hedge, head.status, this.wheel.now() - hedge.chosenAtMs);
+      hedge.close();
+      this.onHedgeFailed(hedge, 'reset');
+      return;
+    }
+    this.adopt(hedge, retries);
+    this.onHead(head);
+  }
+
+  /** The response goes to the client: no other attempt is wanted any more. */
+  private endRetries(retries: Retries): void {
+    retries.end('answered');
+    retries.closeHedges();
   }
 
   proceed(): void {
@@ -147,28 +171,19 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     const { state } = this;
     const pool = this.pool as EndpointPool;
     if (state === OVER) return;
-    if (failure === 'connect' || failure === 'connect-timeout') {
-      pool.failed(this, failure);
-      const tried = (this.tried?.length ?? 0) + 1;
-      if (tried < MAX_ENDPOINTS_TRIED && tried < this.upstream.size) this.chooseOther(pool);
-      else if (failure === 'connect') this.answer(503, 'upstream-connect-failed', 'The backend could not be reached.');
-      else this.answer(504, 'upstream-connect-timeout', 'Connecting to the backend took too long.');
-    } else if (state === SENT) {
+    if (failure === 'connect' || failure === 'connect-timeout') this.failAttempt(failure);
+    else if (state === SENT) {
       if (
         failure === 'stale' &&
         !this.repeated &&
-        this.upload?.reading !== true &&
-        IDEMPOTENT.has(this.exchange.method)
+        IDEMPOTENT.has(this.exchange.method) &&
+        this.upload?.repeatable !== false
       ) {
         this.repeated = true;
         this.connection = null;
+        this.upload?.pause();
         this.request(pool, true);
-        return;
-      }
-      pool.failed(this, failure === 'stale' ? 'reset' : failure);
-      if (failure === 'protocol') {
-        this.answer(502, 'upstream-protocol', 'The backend did not send an acceptable HTTP response.');
-      } else this.answer(502, 'upstream-reset', 'The backend closed the connection before its response.');
+      } else this.failAttempt(failure === 'stale' ? 'reset' : failure);
     } else if (state === RESPONDING) {
       pool.failed(this, 'reset');
       this.lost = true;
@@ -193,14 +208,13 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
       return;
     }
     if (this.totalMs > 0 && nowMs >= this.totalMs) {
-      if (this.state === SENT) this.fail('timeout');
+      if (this.state === SENT) this.pool?.failed(this, 'timeout');
       if (this.state >= STREAMING) this.breakOff('request-timeout');
       else this.answer(504, 'request-timeout', 'The request took too long.');
     } else if (this.state === SENT && this.headOverdue(connection, nowMs)) {
-      this.fail('timeout');
-      this.answer(504, 'upstream-timeout', 'The backend did not answer in time.');
+      this.failAttempt('timeout');
     } else if (this.state === STREAMING && this.bodyOverdue(connection, nowMs)) {
-      this.fail('timeout');
+      this.pool?.failed(this, 'timeout');
       this.breakOff('upstream-idle-timeout');
     } else this.arm(connection);
   }
@@ -244,7 +258,6 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     const { exchange } = this;
     if (this.state < STREAMING) exchange.status = 499;
     exchange.code = 'client-closed';
-    this.pool?.withdraw(this);
     this.end();
     this.responder.finish(exchange);
   }
@@ -274,9 +287,14 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
   /** Lets go of everything; a connection that is still held is in the middle of something and closes. */
   private end(): void {
     const { connection, exchange } = this;
+    if (this.state === WAITING) this.pool?.withdraw(this);
     this.state = OVER;
     this.connection = null;
     this.upload?.stop();
+    if (this.retries !== null) {
+      this.retries.end('abandoned');
+      this.retries.closeHedges();
+    }
     exchange.downstream.onClose = null;
     exchange.downstream.onDrain = null;
     this.dropTimer();

@@ -11,6 +11,7 @@
  */
 import type { Exchange } from '../pipeline/exchange.ts';
 import type { Rewrite } from '../snapshot/resources.ts';
+import type { RetryOptions } from './retry/options.ts';
 
 /** A response head that waits for the response stages; what `forward` hands to `Responder.respond`. */
 export interface PendingResponse {
@@ -83,6 +84,8 @@ export interface ForwardOptions {
    * otherwise the peer is appended to X-Forwarded-For, and -Proto and -Host are kept where present.
    */
   readonly trustedHops: number;
+  /** Null: only a connect failure is tried elsewhere, and a reused connection that turns out to be closed repeated. */
+  readonly retry: RetryOptions | null;
   /** Pseudonym for the Via field (RFC 9110 section 7.6.3), both directions; empty: none is written. */
   readonly via: string;
 }

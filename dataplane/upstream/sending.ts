@@ -1,14 +1,20 @@
 /**
- * The first half of an exchange with a backend: chooses an endpoint, waits for a connection and sends the request. The second half, from
- * the response head on, is in forward.ts.
+ * The first half of an exchange with a backend: chooses an endpoint, waits for a connection and sends the request, once more where that
+ * fails and may be repeated. The second half, from the response head on, is in forward.ts.
  */
 import type { ResponseHead } from '../codec/response-head.ts';
 import { Timer, type TimerOwner, type TimerWheel } from '../io/wheel.ts';
 import { type Exchange, LENGTH_UNKNOWN, type Release } from '../pipeline/exchange.ts';
 import type { Failure, Job, UpstreamConnection } from './connection.ts';
 import { soonest, until } from './delays.ts';
+import { ENDINGS, REFUSALS } from './endings.ts';
 import type { EndpointPool } from './endpoint-pool.ts';
 import { requestText } from './request-text.ts';
+import { retryAfterMs } from './retry/backoff.ts';
+import { drain } from './retry/drain.ts';
+import { Hedge, type HedgeOwner } from './retry/hedge.ts';
+import type { RetryOptions, RetryReason } from './retry/options.ts';
+import { type Retrier, Retries } from './retry/retries.ts';
 import type { ForwardCode, ForwardOptions } from './seam.ts';
 import { Upload, type Uploader } from './upload.ts';
 import type { Upstream } from './upstream.ts';
@@ -17,17 +23,22 @@ import { type Attempt, type AttemptFailure, UNDECIDED, type Verdict } from './wa
 /** ms for a 100 (Continue) before the body is sent unasked (RFC 9110 section 10.1.1). */
 const EXPECT_WAIT_MS = 1000;
 
-/** Waiting for a connection. */
-export const WAITING = 0;
-/** The request is being sent, or is sent. */
-export const SENT = 1;
-/** The response stages have the head. */
-export const RESPONDING = 2;
-export const STREAMING = 3;
-export const TUNNEL = 4;
-export const OVER = 5;
+/** Endpoints tried when connecting fails; nothing was sent to any of them, so every method may be tried again. */
+const MAX_ENDPOINTS_TRIED = 3;
 
-export abstract class Sending implements Job, Attempt, Uploader, TimerOwner {
+/** No attempt of its own runs: before a retry, or while only a hedge is under way. */
+export const BETWEEN = 0;
+/** Waiting for a connection. */
+export const WAITING = 1;
+/** The request is being sent, or is sent. */
+export const SENT = 2;
+/** The response stages have the head. */
+export const RESPONDING = 3;
+export const STREAMING = 4;
+export const TUNNEL = 5;
+export const OVER = 6;
+
+export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeOwner, TimerOwner {
   chosenAtMs = 0;
   verdict: Verdict = UNDECIDED;
   protected readonly exchange: Exchange;
@@ -49,6 +60,10 @@ export abstract class Sending implements Job, Attempt, Uploader, TimerOwner {
   protected repeated = false;
   /** Null: the request has no body, or is not sent yet. */
   protected upload: Upload | null = null;
+  /** Null: nothing of the exchange had to be retried or timed so far. */
+  protected retries: Retries | null = null;
+  /** Why the attempt before has no response; null: it has one, and is retried for its status. */
+  private failure: AttemptFailure | null = null;
 
   constructor(exchange: Exchange, upstream: Upstream, options: ForwardOptions) {
     this.exchange = exchange;
@@ -63,34 +78,39 @@ export abstract class Sending implements Job, Attempt, Uploader, TimerOwner {
   abstract onFailure(failure: Failure): void;
   abstract onDeadline(): void;
   abstract onUploadBroken(reason: string): void;
+  abstract onHedgeHead(hedge: Hedge, head: ResponseHead): void;
   protected abstract answer(status: number, code: ForwardCode, detail: string, retryAfterS?: number): void;
   /** Sets the connection's timer to the first thing that can be overdue. */
   protected abstract arm(connection: UpstreamConnection): void;
 
   protected choose(): void {
-    this.leave();
     const { upstream } = this;
     const pool = upstream.pick(this.exchange, this.tried);
-    if (pool === null) {
-      const { code, retryAfterS } = upstream.refusal;
-      if (this.tried !== null) this.answer(503, 'upstream-connect-failed', 'The backend could not be reached.');
-      else this.answer(503, code, REFUSALS[code] ?? 'The backend takes no requests now.', retryAfterS);
-      return;
-    }
+    if (pool !== null) this.enter(pool);
+    else if (this.tried !== null) this.answerFailure('connect');
+    else this.refuse();
+  }
+
+  private refuse(): void {
+    const { code, retryAfterS } = this.upstream.refusal;
+    this.answer(503, code, REFUSALS[code] ?? 'The backend takes no requests now.', retryAfterS);
+  }
+
+  private enter(pool: EndpointPool): void {
+    const { exchange } = this;
     this.pool = pool;
     this.wheel = pool.wheel;
     this.chosenAtMs = pool.wheel.now();
     this.verdict = UNDECIDED;
-    this.exchange.endpoint = pool.name;
+    this.repeated = false;
+    exchange.endpoint = pool.name;
+    exchange.attempts++;
+    const { retry } = this.options;
+    if (retry?.timed === true) this.retried(retry).begin(this.hedgeable(retry));
     this.request(pool, false);
   }
 
-  protected chooseOther(pool: EndpointPool): void {
-    this.tried ??= [];
-    this.tried.push(pool);
-    this.choose();
-  }
-
+  /** `fresh`: over a connection that has not served. */
   protected request(pool: EndpointPool, fresh: boolean): void {
     this.dropTimer();
     this.state = WAITING;
@@ -103,7 +123,10 @@ export abstract class Sending implements Job, Attempt, Uploader, TimerOwner {
         this.wait(pool.connectTimeoutMs);
         break;
       case 'gone':
-        this.chooseOther(pool);
+        this.tried ??= [];
+        this.tried.push(pool);
+        this.letGo();
+        this.choose();
         break;
       case 'overflow':
         this.answer(503, 'upstream-overflow', 'The backend has too many requests waiting.');
@@ -117,17 +140,16 @@ export abstract class Sending implements Job, Attempt, Uploader, TimerOwner {
     this.wheel.arm(this.timer, soonestMs);
   }
 
-  /** Waited too long for a connection. */
+  /** Waited too long for a connection, or for a hedge. */
   onTimeout(): void {
-    const pool = this.pool as EndpointPool;
-    pool.withdraw(this);
+    this.pool?.withdraw(this);
     if (this.totalMs > 0 && this.wheel.now() >= this.totalMs) {
       this.answer(504, 'request-timeout', 'The request took too long.');
     } else this.answer(503, 'upstream-overflow', 'No connection to the backend became free in time.');
   }
 
   onReady(connection: UpstreamConnection): void {
-    if (this.state === OVER) {
+    if (this.state !== WAITING) {
       connection.pool.free(connection);
       return;
     }
@@ -137,7 +159,8 @@ export abstract class Sending implements Job, Attempt, Uploader, TimerOwner {
     this.connection = connection;
     this.state = SENT;
     connection.begin(this, exchange.method === 'HEAD');
-    if (requestLength > 0 || requestLength === LENGTH_UNKNOWN) this.upload ??= new Upload(exchange, this);
+    if (requestLength > 0 || requestLength === LENGTH_UNKNOWN)
+      this.upload ??= new Upload(exchange, this, this.keptBytes());
     const { upload } = this;
     const expecting = upload?.expecting === true;
     connection.wire.write(requestText(exchange, this.options, expecting));
@@ -149,6 +172,7 @@ export abstract class Sending implements Job, Attempt, Uploader, TimerOwner {
       return;
     }
     upload.begin(connection);
+    this.retries?.uploading();
     if (expecting) {
       connection.wire.flush();
       connection.deadline(EXPECT_WAIT_MS);
@@ -160,15 +184,181 @@ export abstract class Sending implements Job, Attempt, Uploader, TimerOwner {
 
   onUploaded(connection: UpstreamConnection): void {
     this.waitingSinceMs = this.wheel.now();
-    if (this.state === SENT) this.arm(connection);
+    if (this.state !== SENT) return;
+    this.retries?.uploaded();
+    this.arm(connection);
   }
 
   onWritable(): void {
     this.exchange.downstream.resumeBody();
   }
 
-  protected fail(failure: AttemptFailure): void {
+  // Attempts that fail.
+
+  /** The attempt has no response: another one, or an answer. */
+  protected failAttempt(failure: AttemptFailure): void {
     this.pool?.failed(this, failure);
+    this.failure = failure;
+    if (!this.again(ENDINGS[failure].reason, -1)) this.answerFailure(failure);
+  }
+
+  private answerFailure(failure: AttemptFailure): void {
+    const { status, code, detail } = ENDINGS[failure];
+    this.answer(status, code, detail);
+  }
+
+  /** Another attempt in place of this one, which is let go; false: there is none. `retryAfterMs` below 0: nothing was said. */
+  private again(reason: RetryReason, retryAfterMs: number): boolean {
+    const pool = this.pool as EndpointPool;
+    const { retry } = this.options;
+    if (retry === null) {
+      const tried = (this.tried?.length ?? 0) + 1;
+      if (reason !== 'connect' || tried >= MAX_ENDPOINTS_TRIED || tried >= this.upstream.size) return false;
+      this.tried ??= [];
+      this.tried.push(pool);
+      this.letGo();
+      this.choose();
+      return true;
+    }
+    const retries = this.retried(retry);
+    retries.end('failed');
+    this.tried ??= [];
+    this.tried.push(pool);
+    if (retries.hedges.length > 0) {
+      this.letGo();
+      this.wait(0);
+      return true;
+    }
+    return this.retryLater(retry, retries, reason, retryAfterMs);
+  }
+
+  private retryLater(retry: RetryOptions, retries: Retries, reason: RetryReason, retryAfterMs: number): boolean {
+    if (reason === 'connect' && retries.redirects()) {
+      const other = this.upstream.pick(this.exchange, this.tried);
+      if (other !== null) {
+        this.letGo();
+        retries.redirected();
+        this.enter(other);
+        return true;
+      }
+    }
+    const repeatable = retry.methods.has(this.exchange.method) && this.upload?.repeatable !== false;
+    const delayMs = retries.grant(reason, repeatable, retryAfterMs, this.totalMs);
+    if (delayMs < 0) return false;
+    this.letGo();
+    retries.wait(delayMs);
+    return true;
+  }
+
+  /** The response is one that is retried, and there is another attempt in its place. */
+  protected retriesStatus(head: ResponseHead): boolean {
+    const { retry } = this.options;
+    if (retry === null || !retry.statuses.has(head.status)) return false;
+    const connection = this.connection as UpstreamConnection;
+    const afterMs = retryAfterMs(fieldOf(head.fields, 'retry-after'), this.upstream.retries.epochMs());
+    this.failure = null;
+    this.connection = null;
+    if (!this.again('status', afterMs)) {
+      this.connection = connection;
+      return false;
+    }
+    drain(connection, head.contentLength);
+    return true;
+  }
+
+  onRetry(): void {
+    const { exchange, upstream } = this;
+    const tried = this.tried ?? [];
+    let pool = upstream.pick(exchange, tried);
+    if (pool === null) {
+      // All were tried: from the start, if possible not with the one that has just failed.
+      pool = upstream.pick(exchange, tried.slice(-1)) ?? upstream.pick(exchange, null);
+      tried.length = 0;
+    }
+    if (pool !== null) this.enter(pool);
+    else if (this.failure !== null) this.answerFailure(this.failure);
+    else this.refuse();
+  }
+
+  onTryTimeout(): void {
+    if (this.state === WAITING || this.state === SENT) this.failAttempt('timeout');
+  }
+
+  // Attempts beside.
+
+  private hedgeable({ methods }: RetryOptions): boolean {
+    const { downstream, method } = this.exchange;
+    return (
+      downstream.requestLength <= 0 &&
+      downstream.requestLength !== LENGTH_UNKNOWN &&
+      downstream.tunnel === null &&
+      methods.has(method)
+    );
+  }
+
+  onHedge(): void {
+    const { exchange, options, pool, retries, upstream } = this;
+    if (pool === null || retries === null || options.retry === null) return;
+    const tried = [...(this.tried ?? []), ...retries.hedges.map((hedge) => hedge.pool), pool];
+    if (tried.length >= upstream.size || !retries.grantHedge()) return;
+    const other = upstream.pick(exchange, tried);
+    if (other === null) return;
+    const timeoutMs = soonest(options.retry.perTryTimeoutMs, options.backendTimeoutMs);
+    const hedge = new Hedge(exchange, other, options, timeoutMs, this);
+    exchange.attempts++;
+    retries.hedges.push(hedge);
+    if (!hedge.start()) retries.endHedge(hedge, 'abandoned');
+  }
+
+  onHedgeFailed(hedge: Hedge, failure: AttemptFailure): void {
+    const { retries } = this;
+    const { retry } = this.options;
+    if (retries === null || retry === null) return;
+    retries.endHedge(hedge, 'failed');
+    this.tried ??= [];
+    this.tried.push(hedge.pool);
+    if (this.state !== BETWEEN || retries.hedges.length > 0) return;
+    this.failure = failure;
+    if (!this.retryLater(retry, retries, ENDINGS[failure].reason, -1)) this.answerFailure(failure);
+  }
+
+  /** The hedge goes on as the attempt of the exchange; all others are given up. */
+  protected adopt(hedge: Hedge, retries: Retries): void {
+    retries.end('abandoned');
+    retries.endHedge(hedge, 'answered');
+    this.letGo();
+    this.pool = hedge.pool;
+    this.connection = hedge.take(this);
+    this.chosenAtMs = hedge.chosenAtMs;
+    this.verdict = hedge.verdict;
+    this.sentAtMs = this.waitingSinceMs = hedge.sentAtMs;
+    this.exchange.endpoint = hedge.pool.name;
+    this.state = SENT;
+    this.arm(this.connection);
+  }
+
+  private retried(retry: RetryOptions): Retries {
+    this.retries ??= new Retries(retry, this.upstream.retries, this);
+    return this.retries;
+  }
+
+  /** Of the request body. */
+  private keptBytes(): number {
+    const { retry } = this.options;
+    if (retry === null || retry.attempts === 0 || !retry.methods.has(this.exchange.method)) return 0;
+    return this.exchange.downstream.requestLength > retry.bodyBytes ? 0 : retry.bodyBytes;
+  }
+
+  /** The running attempt is over, whatever became of it. */
+  private letGo(): void {
+    const { connection } = this;
+    this.state = BETWEEN;
+    this.connection = null;
+    this.upload?.pause();
+    this.dropTimer();
+    if (connection !== null) connection.abandon();
+    else this.pool?.withdraw(this);
+    this.leave();
   }
 
   protected leave(): void {
@@ -184,9 +374,7 @@ export abstract class Sending implements Job, Attempt, Uploader, TimerOwner {
   }
 }
 
-/** What a client is told where no endpoint may be asked. */
-const REFUSALS: { readonly [C in ForwardCode]?: string } = {
-  'no-endpoint': 'The backend has no endpoint.',
-  'breaker-open': 'The backend has failed too often; it is tried again later.',
-  'upstream-overflow': 'The backend has too many requests under way.',
-};
+function fieldOf(fields: readonly string[], name: string): string | undefined {
+  const at = fields.findIndex((field, i) => i % 2 === 0 && field === name);
+  return at < 0 ? undefined : fields[at + 1];
+}

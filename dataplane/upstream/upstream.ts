@@ -1,4 +1,5 @@
 /** A backend as the data plane holds it: its endpoints' pools and the balancer over them. Lives through generations and is updated in place. */
+import type { TimerWheel } from '../io/wheel.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import { type BackendView, endpointName } from '../snapshot/backend/view.ts';
 import type { BackendResource, Endpoint, EndpointsResource } from '../snapshot/resources.ts';
@@ -6,6 +7,7 @@ import { LatencyMeter } from './balance/latency-meter.ts';
 import { Choice, type NoPick, withdraw } from './choice.ts';
 import { EndpointPool, type PoolDependencies } from './endpoint-pool.ts';
 import { type BackendGuardState, type EndpointGuardState, type GuardDependencies, Guards } from './guards.ts';
+import { SharedRetries } from './retry/shared.ts';
 import { EJECTED, type Gate, OPEN, UNHEALTHY } from './watcher.ts';
 
 export interface UpstreamDependencies extends PoolDependencies, Pick<GuardDependencies, 'counter' | 'log'> {
@@ -13,6 +15,10 @@ export interface UpstreamDependencies extends PoolDependencies, Pick<GuardDepend
   readonly random?: () => number;
   /** The data plane's own; default: not known. */
   readonly zone?: string;
+  /** Times retries; default: the pools' own. */
+  readonly fineWheel?: TimerWheel;
+  /** ms since the epoch; default Date.now. */
+  readonly epochMs?: () => number;
 }
 
 export interface UpstreamStats extends BackendGuardState {
@@ -46,6 +52,7 @@ export interface Upstream {
    */
   pick(exchange: Exchange, tried: readonly EndpointPool[] | null): EndpointPool | null;
   readonly refusal: NoPick;
+  readonly retries: SharedRetries;
   /** The head of a response of `pool` is there, and not passed on yet: a sticky cookie is set. */
   answered(exchange: Exchange, pool: EndpointPool): void;
   /** Takes over new settings and endpoints. Pools of endpoints that stay are kept; those of others finish what they have and close. */
@@ -138,10 +145,19 @@ export function createUpstream(
     return pool;
   }
 
+  const name = backend.id.slice(backend.id.indexOf('/') + 1);
+  const retries = new SharedRetries(name, {
+    wheel: deps.fineWheel ?? deps.wheel,
+    random,
+    epochMs: deps.epochMs ?? Date.now,
+    counter: deps.counter ?? null,
+  });
+
   rebuild();
   return {
     id: backend.id,
-    name: backend.id.slice(backend.id.indexOf('/') + 1),
+    name,
+    retries,
     get size() {
       return pools.length;
     },

@@ -24,6 +24,7 @@ import { Series } from '../telemetry/series.ts';
 import { StageCounters } from '../telemetry/stage-counters.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
 import { forward } from '../upstream/forward.ts';
+import { FINE_TICK_MS } from '../upstream/retry/shared.ts';
 import { createUpstream, type Upstream } from '../upstream/upstream.ts';
 import {
   type Bound,
@@ -53,6 +54,8 @@ export class Gateway {
   /** Null: the lines go to the supervisor, or there are none. */
   readonly #file: LineFile | null;
   readonly #wheel: TimerWheel;
+  /** Of retries. */
+  readonly #fineWheel: TimerWheel;
   readonly #upstreams = new Set<Upstream>();
   /** By backend id, also of those that are yet to come. */
   readonly #views = new Map<string, BackendView>();
@@ -71,19 +74,14 @@ export class Gateway {
     const handOver = this.#file?.write.bind(this.#file) ?? onLines;
     this.#lines = new LineBatch({ size: BATCH_BYTES, delayMs: BATCH_DELAY_MS, handOver });
     this.#wheel = startWheel();
+    this.#fineWheel = startWheel({ tickMs: FINE_TICK_MS });
     const now = (): number => performance.now();
     const write = createLineFormat({ query: setup.accessLogQuery, epochMs: Date.now });
     this.#services = createServices(setup, this.#stageCounters);
+    const counter = this.#stageCounters.counter.bind(this.#stageCounters);
+    const upstreamDeps = { wheel: this.#wheel, fineWheel: this.#fineWheel, zone: setup.zone, counter, log };
     this.#runtime = new Runtime({
-      createUpstream: (backend, endpoints) =>
-        this.#track(
-          createUpstream(backend, endpoints, {
-            wheel: this.#wheel,
-            zone: setup.zone,
-            counter: (name, labels) => this.#stageCounters.counter(name, labels),
-            log,
-          }),
-        ),
+      createUpstream: (backend, endpoints) => this.#track(createUpstream(backend, endpoints, upstreamDeps)),
       forward,
       onFinish: createRecord({
         meter: this.#meter,
@@ -97,7 +95,7 @@ export class Gateway {
       stages: {
         epochMs: Date.now,
         services: this.#services.services,
-        counter: (name, labels) => this.#stageCounters.counter(name, labels),
+        counter,
         shedding: this.#defaultShedding(),
         onTroubles: () => onTroubles(this.#runtime.troubles),
       },
@@ -247,6 +245,7 @@ export class Gateway {
     this.#runtime.close();
     await this.#services.close();
     this.#wheel.stop();
+    this.#fineWheel.stop();
     this.#lines.flush();
     await this.#file?.end();
   }

@@ -11,8 +11,9 @@ import type { Trouble } from '../../telemetry/trouble.ts';
 import type { RulePart } from '../compile-rule.ts';
 import type { RuntimeDefaults } from '../deps.ts';
 import type { Ledger } from '../ledger.ts';
-import { type ChainSection, type ChainStage, sectionsOf, stagesOf, timeoutsOf } from '../rule-chain.ts';
+import { type ChainSection, type ChainStage, retryOf, sectionsOf, stagesOf, timeoutsOf } from '../rule-chain.ts';
 import { chooseShare, explainBackends, explainEnding, rewritten } from './ending.ts';
+import { retryText } from './retry.ts';
 import { explainRouting } from './routing.ts';
 import { explainShaping } from './shaping.ts';
 
@@ -86,7 +87,7 @@ async function explainSections(
     told.push({ section: stage.section, source: sourceOf(stage), text: notes.join('; ') });
     if (answer !== null) return { sections: told, answer: { ...answer, detail: text, by: stage.section } };
   }
-  told.push(...timeoutLines(resource, all, defaults));
+  told.push(...timeoutLines(resource, all, defaults), ...retryLines(resource, all));
   const changed = rewritten(resource.action, exchange);
   if (changed !== '') told.push({ section: 'rewrite', source: 'rule', text: changed });
   told.push(...explainShaping(resource.action, ledger));
@@ -123,4 +124,17 @@ function timeoutLines(
   const source = policy === undefined ? 'rule' : `${namespace}/${name}${own ? ' and rule' : ''}`;
   const text = `request ${show(requestTimeoutMs)}, backend ${show(backendTimeoutMs)}, idle ${show(idleTimeoutMs)}`;
   return [{ section: 'timeout', source, text }];
+}
+
+function retryLines(resource: RuleResource, sections: readonly ChainSection[]): ExplainedSection[] {
+  const retry = resource.action.kind === 'forward' ? retryOf(resource, sections) : undefined;
+  if (retry === undefined) return [];
+  const [, namespace, name] = retry.id?.split('/') ?? [];
+  return [
+    {
+      section: 'retry',
+      source: retry.id === null ? 'rule' : `${namespace}/${name}`,
+      text: retryText(retry.settings),
+    },
+  ];
 }
