@@ -135,6 +135,14 @@ export interface TestProxySettings {
   readonly forward?: Partial<ForwardOptions>;
   readonly backend?: Partial<BackendResource>;
   readonly pool?: Partial<BackendResource['pool']>;
+  /** What is to be known of an endpoint but where it is. */
+  readonly endpoint?: (port: number) => Partial<Endpoint>;
+  /** The data plane's own. */
+  readonly zone?: string;
+  /** In place of 0 for ever. */
+  readonly random?: () => number;
+  /** In place of one whose time stands still. */
+  readonly wheel?: TimerWheel;
   /** In place of passing responses on at once. */
   readonly respond?: (exchange: Exchange, response: PendingResponse) => void;
   /** In place of forwarding. */
@@ -153,18 +161,17 @@ export class TestProxy {
   readonly errors: unknown[] = [];
   readonly peers: Peer[] = [];
   port = 0;
-  private readonly endpoints: readonly Endpoint[];
   private readonly settings: TestProxySettings;
 
   constructor(ports: readonly number[], settings: TestProxySettings = {}) {
     this.settings = settings;
     const { readMode = 'onread' } = settings;
-    this.wheel = new TimerWheel({ now: () => this.clock.ms, automatic: false });
-    this.endpoints = ports.map((port) => ({ address: '127.0.0.1', port, weight: 1 }));
-    this.upstream = createUpstream(this.backendResource(), endpointsResource(this.endpoints), {
+    this.wheel = settings.wheel ?? new TimerWheel({ now: () => this.clock.ms, automatic: false });
+    this.upstream = createUpstream(this.backendResource(), this.endpointsAt(ports), {
       wheel: this.wheel,
       readMode,
-      random: () => 0,
+      random: settings.random ?? (() => 0),
+      ...(settings.zone === undefined ? {} : { zone: settings.zone }),
       counter: (name, labels) => this.counters.counter(name, labels),
     });
     const options: ForwardOptions = {
@@ -229,10 +236,12 @@ export class TestProxy {
   }
 
   update(ports: readonly number[]): void {
-    this.upstream.update(
-      this.backendResource(),
-      endpointsResource(ports.map((port) => ({ address: '127.0.0.1', port, weight: 1 }))),
-    );
+    this.upstream.update(this.backendResource(), this.endpointsAt(ports));
+  }
+
+  private endpointsAt(ports: readonly number[]): EndpointsResource {
+    const { endpoint } = this.settings;
+    return endpointsResource(ports.map((port) => ({ address: '127.0.0.1', port, weight: 1, ...endpoint?.(port) })));
   }
 
   async listen(): Promise<this> {
