@@ -20,6 +20,7 @@ import { PushServer } from './push/server.ts';
 import { DEFAULT_SESSION_TIMES, type Session } from './push/session.ts';
 import { Shares } from './push/shares.ts';
 import { StatusBoard } from './status/board.ts';
+import { mergeHealth } from './status/endpoint-health.ts';
 import { summarise } from './status/programmed.ts';
 import { Store } from './store/store.ts';
 import { Loop } from './watch/loop.ts';
@@ -253,7 +254,9 @@ function followFleet(
   let due = false;
   const completeAtMs = clock.now() + warmUpMs;
   const look = (): void => {
-    board.fleetChanged(summarise(fleet.members(), publisher.history, clock.now() >= completeAtMs));
+    const members = fleet.members();
+    board.fleetChanged(summarise(members, publisher.history, clock.now() >= completeAtMs));
+    board.healthChanged(mergeHealth(members));
   };
   fleet.onChange(() => {
     if (due) return;
@@ -306,6 +309,7 @@ function tellDataPlane(log: Log, session: Session, event: PublisherEvent): void 
       }
       break;
     case 'sent':
+    case 'health':
       break;
   }
 }

@@ -57,6 +57,7 @@ export function backendOutcome(backend: BackendModel, resources: readonly string
       protocol: spec?.protocol ?? '',
       endpoints: counts === null || spec === null ? '' : `${counts.ready}/${counts.all}`,
     },
+    ...(spec === null ? {} : { serving: { endpoints: backend.endpoints, all: counts === null ? null : counts.all } }),
   };
 }
 

@@ -47,6 +47,7 @@ test('a value says when it was measured; a data plane without a report has none'
     load,
     programVersion: '',
     message: '',
+    health: [],
     replica: 'r',
     lastSeenMs: 7_000,
     ready: true,

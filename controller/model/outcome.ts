@@ -16,7 +16,7 @@ export interface RouteSummary {
 export interface BackendSummary {
   readonly target: string;
   readonly protocol: string;
-  /** Ready of all, `5/6`; empty when it isn't known (a DNS name). */
+  /** Ready of all, `5/6`; empty when it isn't known (a DNS name). Status shows the healthy ones of all (status/endpoint-health.ts). */
   readonly endpoints: string;
 }
 export interface PolicySummary {
@@ -38,6 +38,11 @@ export interface ObjectOutcome {
   readonly summary: Summary;
   /** Ids of the resources compiled from this object, sorted; Programmed asks whether data planes hold them. */
   readonly resources: readonly string[];
+  /** Of a Backend that serves: its endpoints in the snapshot, and all there are; null where only the data planes know (names). */
+  readonly serving?: {
+    readonly endpoints: readonly { readonly address: string; readonly port: number }[];
+    readonly all: number | null;
+  };
   /** Sections of a Policy that could not be built and therefore refuse their requests. Absent: none. */
   readonly closed?: readonly string[];
 }

@@ -173,8 +173,9 @@ function onceEach(sightings: readonly Sighting[]): Sighting[] {
       continue;
     }
     const [older, newer] = other.joinedAtMs <= sighting.joinedAtMs ? [other, sighting] : [sighting, other];
-    const load = newer.plane.load ?? older.plane.load;
-    found.set(newer.plane.node, { ...newer, plane: { ...newer.plane, load } });
+    // What it says of endpoints comes before its first load report.
+    const { load, health } = newer.plane.load === null ? older.plane : newer.plane;
+    found.set(newer.plane.node, { ...newer, plane: { ...newer.plane, load, health } });
   }
   return [...found.values()];
 }
@@ -188,6 +189,7 @@ function dataPlaneOf(session: Session): DataPlane {
     load: session.load,
     programVersion: session.programVersion,
     message: session.message,
+    health: [...session.health],
   };
 }
 

@@ -116,6 +116,33 @@ test('a rejection at one replica is known at the other', async () => {
   expect(two.fleet.members()[0]?.rejected).toEqual(rejected);
 });
 
+test('what a data plane says of endpoints is known at every replica, also while it moves to another', async () => {
+  const one = await startReplica('r1');
+  const two = await startReplica('r2');
+  two.peers.dial([one.address]);
+  one.publisher.publish(one.compiler.step({ a: '1' }));
+  two.publisher.publish(two.compiler.step({ a: '1' }));
+  const health = (...blocked: string[]) => [{ backend: 'backend/shop/a', blocked, endpoints: 0 }];
+  const seen = () => two.fleet.members().map((member) => [member.replica, member.health]);
+  const plane = new TestDataPlane(one.address, 'alpha');
+  cleanUp.push(() => plane.close());
+  plane.health({ whole: true, backends: health('10.0.0.1:80') });
+  plane.load();
+  await until(() => two.fleet.members()[0]?.ready === true, 'ready');
+  expect(seen()).toEqual([['r1', health('10.0.0.1:80')]]);
+  plane.health({ whole: false, backends: health('10.0.0.1:80', '10.0.0.2:80') });
+  await until(() => two.fleet.members()[0]?.health[0]?.blocked.length === 2, 'told');
+
+  plane.close();
+  const moved = new TestDataPlane(two.address, 'alpha', { held: plane.held });
+  cleanUp.push(() => moved.close());
+  await until(() => two.fleet.members()[0]?.replica === 'r2', 'moved');
+  expect(seen()).toEqual([['r2', health('10.0.0.1:80', '10.0.0.2:80')]]);
+  moved.health({ whole: true, backends: [] });
+  moved.load();
+  await until(() => two.fleet.members()[0]?.health.length === 0, 'told anew');
+});
+
 test('peers find each other again when one restarts', async () => {
   const one = await startReplica('r1');
   const two = await startReplica('r2');
@@ -186,7 +213,9 @@ test('what is not confirmed expires; a slower second stream does not turn back t
     revision,
     objects: 1,
     compileMs: 1,
-    dataPlanes: [{ node: 'alpha', zone: '', revision, rejected: [], load: null, programVersion: '', message: '' }],
+    dataPlanes: [
+      { node: 'alpha', zone: '', revision, rejected: [], load: null, programVersion: '', message: '', health: [] },
+    ],
   });
   const first = {};
   const second = {};

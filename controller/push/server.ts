@@ -194,6 +194,9 @@ export class PushServer {
       case 'load':
         session.onLoad(message.load);
         break;
+      case 'health':
+        session.onHealth(message.health);
+        break;
       case 'hello':
         fail(stream, status.INVALID_ARGUMENT, 'only the first message may be a hello');
         break;

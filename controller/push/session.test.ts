@@ -261,3 +261,20 @@ test('figures of a load report that are no figures do not pass', () => {
     p99Ms: 2.5,
   });
 });
+
+test('what it says of endpoints: all first, then changes, bounded', () => {
+  const { connect, events } = setUp();
+  const session = connect();
+  const of = (backend: string, blocked: string[], endpoints = 0) => ({ backend, blocked, endpoints });
+  session.onHealth({ whole: true, backends: [of('x', ['a']), of('y', [], 3), of('z', [])] });
+  expect([...session.health]).toEqual([of('x', ['a']), of('y', [], 3)]);
+  expect(events.at(-1)).toEqual({ type: 'health' });
+  session.onHealth({ whole: false, backends: [of('y', []), of('z', ['b', 'c'])] });
+  expect([...session.health]).toEqual([of('x', ['a']), of('z', ['b', 'c'])]);
+  session.onHealth({ whole: true, backends: [of('z', ['b'])] });
+  expect([...session.health]).toEqual([of('z', ['b'])]);
+  const many = Array.from({ length: 10_001 }, (_, i) => of(`b${i}`, ['a']));
+  session.onHealth({ whole: true, backends: [of('x', ['n'.repeat(10_000), ...Array(2_000).fill('a')]), ...many] });
+  expect([...session.health]).toHaveLength(10_000);
+  expect([...session.health][0]?.blocked).toEqual(Array(1_000).fill('a'));
+});

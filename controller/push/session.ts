@@ -2,7 +2,15 @@
  * One connected data plane: what it holds, what is on its way, what it refused. Advances on verdicts only, and never has two
  * deltas in flight.
  */
-import type { Hello, LoadReport, Rejected, Share, Verdict } from '@tidegate/dataplane/snapshot/protocol';
+import type {
+  BackendHealth,
+  HealthReport,
+  Hello,
+  LoadReport,
+  Rejected,
+  Share,
+  Verdict,
+} from '@tidegate/dataplane/snapshot/protocol';
 import { backoffMs, type Clock } from '../clock.ts';
 import { type DeltaCache, type EncodedDelta, encodeDelta, encodeShare } from './delta.ts';
 import type { Difference, History } from './history.ts';
@@ -37,7 +45,9 @@ export type SessionEvent =
       readonly tookMs: number | null;
     }
   | { readonly type: 'refused'; readonly revision: string; readonly message: string }
-  | { readonly type: 'load'; readonly readyChanged: boolean };
+  | { readonly type: 'load'; readonly readyChanged: boolean }
+  /** What it says of endpoints has changed. */
+  | { readonly type: 'health' };
 
 export interface SessionDeps {
   readonly history: History;
@@ -89,6 +99,7 @@ export class Session {
   #loadAtMs: number;
   #message = '';
   #share: Share | null = null;
+  readonly #health = new Map<string, BackendHealth>();
   #closed = false;
 
   constructor(hello: Hello, deps: SessionDeps) {
@@ -122,6 +133,11 @@ export class Session {
 
   get load(): LoadReport | null {
     return this.#load;
+  }
+
+  /** Backends whose endpoints it has something to tell of. */
+  get health(): Iterable<BackendHealth> {
+    return this.#health.values();
   }
 
   get loadAtMs(): number {
@@ -175,6 +191,19 @@ export class Session {
     this.#load = saneLoad(load);
     this.#loadAtMs = this.#deps.clock.now();
     this.#deps.onEvent(this, { type: 'load', readyChanged: first || wasReady !== this.ready });
+  }
+
+  onHealth(report: HealthReport): void {
+    if (this.#closed) return;
+    if (report.whole) this.#health.clear();
+    for (const one of report.backends) {
+      this.#health.delete(one.backend);
+      if (one.blocked.length === 0 && one.endpoints === 0) continue;
+      if (this.#health.size < MAX_HEALTH_BACKENDS && one.backend.length <= MAX_MESSAGE) {
+        this.#health.set(one.backend, saneHealth(one));
+      }
+    }
+    this.#deps.onEvent(this, { type: 'health' });
   }
 
   close(): void {
@@ -316,9 +345,21 @@ export class Session {
 
 const MAX_REJECTED = 10_000;
 const MAX_MESSAGE = 1024;
+const MAX_HEALTH_BACKENDS = 10_000;
+const MAX_BLOCKED = 1_000;
+/** `[address]:port`, or a name of 253 characters with its port. */
+const MAX_ENDPOINT_NAME = 259;
 
 function nothing(difference: Difference): boolean {
   return difference.upsert.length === 0 && difference.removed.length === 0;
+}
+
+function saneHealth({ backend, blocked, endpoints }: BackendHealth): BackendHealth {
+  return {
+    backend,
+    blocked: blocked.filter((name) => name.length <= MAX_ENDPOINT_NAME).slice(0, MAX_BLOCKED),
+    endpoints,
+  };
 }
 
 /** A report crosses a network and ends in metrics: only finite, non-negative figures get there. */

@@ -4,6 +4,7 @@ import {
   createSnapshotsClient,
   type Delta,
   type FromDataPlane,
+  type HealthReport,
   type Hello,
   type LoadReport,
   type Refusal,
@@ -98,6 +99,10 @@ export class TestDataPlane {
         ...report,
       },
     });
+  }
+
+  health(health: HealthReport): void {
+    this.#write({ message: 'health', health });
   }
 
   verdict(verdict: Partial<Verdict>): void {

@@ -15,6 +15,7 @@ function member(node: string, revision: string, more: Partial<FleetMember> = {})
     load: null,
     programVersion: '',
     message: '',
+    health: [],
     replica: 'r',
     lastSeenMs: 0,
     ready: true,

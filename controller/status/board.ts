@@ -6,6 +6,7 @@ import type { ObjectRef } from '../api/problem.ts';
 import { firstReason } from '../model/conditions.ts';
 import type { ObjectOutcome } from '../model/outcome.ts';
 import { keyOf, type ObjectKey } from '../store/objects.ts';
+import { ALL_HEALTHY, changedHealth, countEndpoints, type EndpointCount, type FleetHealth } from './endpoint-health.ts';
 import type { FleetSummary, StatusCondition } from './programmed.ts';
 import { programmed } from './programmed.ts';
 
@@ -40,6 +41,7 @@ export class StatusBoard {
   readonly #hashOf: (id: string) => string | undefined;
   readonly #listeners = new Set<(keys: Iterable<ObjectKey>) => void>();
   #fleet: FleetSummary = NOTHING;
+  #health: FleetHealth = ALL_HEALTHY;
   /** Objects whose generation is newer than what every data plane holds. */
   #behind = new Set<ObjectKey>();
 
@@ -89,6 +91,22 @@ export class StatusBoard {
     if (caughtUp.length > 0) this.#tell(caughtUp);
   }
 
+  /** What the ready data planes say of endpoints. */
+  healthChanged(health: FleetHealth): void {
+    const changed = changedHealth(this.#health, health);
+    this.#health = health;
+    const keys = changed.map(backendKey).filter((key) => this.#entries.has(key));
+    if (keys.length > 0) this.#tell(keys);
+  }
+
+  /** Of a Backend; null where nobody knows, or it does not serve. */
+  endpoints(key: ObjectKey): EndpointCount | null {
+    const outcome = this.#entries.get(key)?.outcome;
+    if (outcome?.ref.kind !== 'Backend') return null;
+    const { namespace, name } = outcome.ref;
+    return countEndpoints(outcome, this.#health.get(`backend/${namespace}/${name}`));
+  }
+
   /** Undefined: the object is gone, or not of this installation. */
   desired(key: ObjectKey): DesiredStatus | undefined {
     const entry = this.#entries.get(key);
@@ -99,6 +117,8 @@ export class StatusBoard {
     const fields: Record<string, string> = { ...outcome.summary };
     // A Backend's columns have no room for a reason; its status has no such field.
     if (outcome.ref.kind !== 'Backend') fields.reason = firstReason(conditions);
+    const count = this.endpoints(key);
+    if (count !== null) fields.endpoints = `${count.healthy}/${count.all}`;
     const problem = outcome.problems[0];
     return {
       ref: outcome.ref,
@@ -130,6 +150,12 @@ export class StatusBoard {
   #tell(keys: readonly ObjectKey[]): void {
     for (const listener of this.#listeners) listener(keys);
   }
+}
+
+/** Of the object a resource was compiled from. */
+function backendKey(id: string): ObjectKey {
+  const [, namespace = '', name = ''] = id.split('/');
+  return keyOf({ kind: 'Backend', namespace, name });
 }
 
 function sameRejections(a: FleetSummary, b: FleetSummary): boolean {

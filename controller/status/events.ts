@@ -57,7 +57,8 @@ export class EventRecorder {
     const { ref, uid } = status;
     const now = this.#options.clock.date();
     // A rejection is told by its condition alone; for what the compiler found, the first problem says where.
-    const note = problem.type === 'Programmed' || status.detail === '' ? problem.message : status.detail;
+    const compiled = problem.type !== 'Programmed' && problem.type !== 'Endpoints';
+    const note = compiled && status.detail !== '' ? status.detail : problem.message;
     const stamp = createHash('sha256').update(`${problem.type} ${problem.reason} ${note}`).digest('hex').slice(0, 8);
     return {
       apiVersion: 'events.k8s.io/v1',
@@ -66,7 +67,7 @@ export class EventRecorder {
       eventTime: now.toISOString().replace('Z', '000Z'),
       reportingController: REPORTING_CONTROLLER,
       reportingInstance: this.#options.replica.slice(0, 128),
-      action: problem.type === 'Programmed' ? 'Program' : 'Compile',
+      action: problem.type === 'Endpoints' ? 'CheckHealth' : compiled ? 'Compile' : 'Program',
       reason: problem.reason,
       regarding: {
         apiVersion: 'tidegate.dev/v1alpha1',

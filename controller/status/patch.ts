@@ -14,6 +14,8 @@ export interface StatusPatch {
   readonly status: Readonly<Record<string, unknown>> & { readonly conditions: readonly HeldCondition[] };
   /** Conditions that tell of a problem that the held status did not tell of, worst first. */
   readonly news: readonly StatusCondition[];
+  /** Nothing of the conditions changes: a column of `kubectl get` that may move often. */
+  readonly columnsOnly: boolean;
 }
 
 /** The condition types that are ours: another controller's stay as they are. */
@@ -34,8 +36,11 @@ export function statusPatch(held: unknown, desired: DesiredStatus, now: string):
     if (isProblem(wanted) && !sameProblem(before, wanted)) news.push(wanted);
   }
   const fields = fieldsPatch(held, desired.fields);
-  if (fields === null && sameConditions(heldConditions, conditions)) return null;
-  return { status: { ...fields, conditions }, news };
+  const columnsOnly = sameConditions(heldConditions, conditions);
+  if (fields === null && columnsOnly) return null;
+  const lost = lostEndpoints(held, desired);
+  if (lost !== null) news.push(lost);
+  return { status: { ...fields, conditions }, news, columnsOnly };
 }
 
 /** Whether the held status says Programmed=True of this generation: then a passing doubt is worth a longer wait. */
@@ -51,6 +56,15 @@ function fieldsPatch(held: unknown, wanted: Readonly<Record<string, string>>): R
   for (const [name, value] of Object.entries(wanted)) if (before[name] !== value) patch[name] = value;
   for (const name of Object.keys(before)) if (name !== 'conditions' && !(name in wanted)) patch[name] = null;
   return Object.keys(patch).length === 0 ? null : patch;
+}
+
+/** Not a condition of the object, only an Event: its Backend has no healthy endpoint any more. */
+function lostEndpoints(held: unknown, { fields }: DesiredStatus): StatusCondition | null {
+  const before = Number.parseInt(String(record(held).endpoints), 10);
+  const { endpoints = '' } = fields;
+  if (!(before > 0) || !/^0\/[1-9]/.test(endpoints)) return null;
+  const message = `none of its endpoints is healthy (${endpoints})`;
+  return { type: 'Endpoints', status: 'False', reason: 'NoHealthyEndpoint', message };
 }
 
 function sameConditions(held: readonly HeldCondition[], wanted: readonly HeldCondition[]): boolean {

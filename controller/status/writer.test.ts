@@ -89,6 +89,7 @@ function setUp(): {
         load: null,
         programVersion: '',
         message: '',
+        health: [],
         replica: 'r',
         lastSeenMs: 0,
         ready: true,
@@ -279,4 +280,39 @@ test('an Event tells a new problem, once, with its place', async () => {
   await eventually(() => programmed() === 'Programmed', 'written again');
   await quiet();
   expect(events()).toHaveLength(1);
+});
+
+test('columns that flap are written at once, then at most once a second, and the last word is right', async () => {
+  const { writer, compile, fleet, revision, see, object, writes, clock } = setUp();
+  const events = () => server.requests.filter(({ path }) => path.endsWith('/events')).map(({ body }) => body);
+  const say = (endpoints: string): void => {
+    see();
+    compile(1, { summary: { target: 'Service/orders:80', protocol: 'http1', endpoints } });
+  };
+  const column = () => (object().status as { endpoints?: string } | undefined)?.endpoints;
+  writer.lead(true);
+  say('2/2');
+  fleet(revision());
+  await eventually(() => column() === '2/2', 'written');
+  const first = writes();
+  clock.advance(5_000);
+  for (let i = 0; i < 20; i++) {
+    say(i % 2 === 0 ? '1/2' : '2/2');
+    fleet(revision());
+    await quiet();
+    clock.advance(50);
+  }
+  say('0/2');
+  fleet(revision());
+  await quiet();
+  expect(writes() - first).toBeLessThanOrEqual(2);
+  clock.advance(1_000);
+  await eventually(() => column() === '0/2', 'the last word');
+  expect(writes() - first).toBeLessThanOrEqual(3);
+  await eventually(() => events().length === 1, 'an Event');
+  expect(events()[0]).toMatchObject({
+    reason: 'NoHealthyEndpoint',
+    note: 'none of its endpoints is healthy (0/2)',
+    action: 'CheckHealth',
+  });
 });

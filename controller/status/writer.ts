@@ -42,6 +42,8 @@ const TIMEOUT_MS = 10_000;
 const SETTLE_MS = 500;
 /** A data plane that reconnects, or a controller that has just started, is no reason to take back what was true. */
 const DOUBT_MS = 15_000;
+/** Endpoints may come, go and flap: of an object that alone is written no more often than this. */
+const COLUMNS_EVERY_MS = 1_000;
 const RETRY_BASE_MS = 100;
 const RETRY_MAX_MS = 30_000;
 
@@ -58,6 +60,8 @@ export class StatusWriter {
   readonly #failures = new Map<ObjectKey, number>();
   /** What a write answered, until the watch has caught up with it. */
   readonly #written = new Map<ObjectKey, HeldObject>();
+  /** When each was last written, ms of the clock. */
+  readonly #writtenAtMs = new Map<ObjectKey, number>();
   #leader = false;
 
   constructor(options: WriterOptions) {
@@ -74,7 +78,7 @@ export class StatusWriter {
     }
     this.#queue.clear();
     for (const { cancel } of this.#waits.values()) cancel();
-    for (const memory of [this.#waits, this.#passingSinceMs, this.#failures, this.#written]) memory.clear();
+    for (const memory of this.#memories()) memory.clear();
   }
 
   /** Also to be called for objects whose held status changed: someone else may have written it. */
@@ -118,6 +122,14 @@ export class StatusWriter {
       this.#failures.delete(key);
       return;
     }
+    if (patch.columnsOnly) {
+      const sinceMs = this.#options.clock.now() - (this.#writtenAtMs.get(key) ?? Number.NEGATIVE_INFINITY);
+      if (sinceMs < COLUMNS_EVERY_MS) {
+        this.#again(key, COLUMNS_EVERY_MS - sinceMs);
+        return;
+      }
+    }
+    this.#writtenAtMs.set(key, this.#options.clock.now());
     this.#busy.add(key);
     void this.#write(key, desired, held, patch).finally(() => {
       this.#busy.delete(key);
@@ -193,9 +205,13 @@ export class StatusWriter {
     this.#waits.set(key, { cancel });
   }
 
+  #memories(): readonly Map<ObjectKey, unknown>[] {
+    return [this.#waits, this.#passingSinceMs, this.#failures, this.#written, this.#writtenAtMs];
+  }
+
   #forget(key: ObjectKey): void {
     this.#waits.get(key)?.cancel();
-    for (const memory of [this.#waits, this.#passingSinceMs, this.#failures, this.#written]) memory.delete(key);
+    for (const memory of this.#memories()) memory.delete(key);
   }
 }
 

@@ -94,6 +94,22 @@ export interface LoadReport {
   workers: number;
 }
 
+/** Endpoints that the data plane sends no requests to. */
+export interface HealthReport {
+  /** Backends that are not named have nothing to tell; else they are as before. */
+  whole: boolean;
+  backends: BackendHealth[];
+}
+
+export interface BackendHealth {
+  /** Its id. */
+  backend: string;
+  /** `address:port`, sorted, at most 1,000. */
+  blocked: string[];
+  /** How many there are where the data plane has resolved names; 0: those of the snapshot. */
+  endpoints: number;
+}
+
 export interface PeerReport {
   replica: string;
   leader: boolean;
@@ -111,6 +127,7 @@ export interface DataPlane {
   load: LoadReport | null;
   programVersion: string;
   message: string;
+  health: BackendHealth[];
 }
 
 /** `message` names the member that is set; it is undefined for a member this version does not know. */
@@ -118,6 +135,7 @@ export type FromDataPlane =
   | { message: 'hello'; hello: Hello }
   | { message: 'verdict'; verdict: Verdict }
   | { message: 'load'; load: LoadReport }
+  | { message: 'health'; health: HealthReport }
   | { message?: undefined };
 
 export type ToDataPlane =

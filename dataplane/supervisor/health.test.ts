@@ -67,15 +67,46 @@ test('an endpoint that fails its checks gets no request by any worker, also by o
     TEST_CRASH: path.join(folder, 'crash'),
     TEST_HANG: path.join(folder, 'hang'),
   });
-  await publish(await controller.streams.next(), snapshotOf([a.address, b.address]));
+  const stream = await controller.streams.next();
+  await publish(stream, snapshotOf([a.address, b.address]));
   const { http: port, admin } = await dataplane.ready();
   await expect.poll(() => whoAnswers(port, 20), PATIENCE).toEqual(['a', 'b']);
 
+  // All is told on a new stream, also where there is nothing to tell.
+  expect(await stream.healths.next()).toEqual({ whole: true, backends: [] });
   b.status = 500;
   const said = await dataplane.event('health');
   expect(said).toMatchObject({ backend: 'backend/shop/api', endpoint: b.address, healthy: false, detail: '500' });
   await expect.poll(() => whoAnswers(port, 20), PATIENCE).toEqual(['a']);
   const { requests } = b;
+  const told = { backend: 'backend/shop/api', blocked: [b.address], endpoints: 0 };
+  expect(await stream.healths.next()).toEqual({ whole: false, backends: [told] });
+  const metrics = (await get(admin, '/metrics')).body;
+  expect(metrics).toContain('tidegate_backend_endpoints{backend="shop/api",state="healthy"} 1\n');
+  expect(metrics).toContain('tidegate_backend_endpoints{backend="shop/api",state="unhealthy"} 1\n');
+  expect(metrics).toContain(`tidegate_endpoint_healthy{backend="shop/api",endpoint="${b.address}"} 0\n`);
+  expect(metrics).toMatch(/^tidegate_health_checks_total\{backend="shop\/api",result="status"\} \d+$/m);
+  const config = JSON.parse((await get(admin, '/debug/config')).body);
+  expect(config.backends).toEqual([
+    {
+      id: 'backend/shop/api',
+      endpoints: [a, b].map((one) => ({
+        name: one.address,
+        state: one === a ? 'healthy' : 'unhealthy',
+        weight: 1,
+        active: 0,
+        connections: expect.any(Number),
+        // By both workers.
+        ...(one === a ? {} : { blockedBy: { unhealthy: 2 } }),
+        check: {
+          healthy: one === a,
+          probed: true,
+          result: one === a ? 'success' : 'status',
+          detail: one === a ? '' : '500',
+        },
+      })),
+    },
+  ]);
   expect(await whoAnswers(port, 40)).toEqual(['a']);
 
   for (const index of [0, 1]) {
@@ -91,8 +122,14 @@ test('an endpoint that fails its checks gets no request by any worker, also by o
   }
   expect(b.requests).toBe(requests);
 
+  // A controller that comes later is told what holds.
+  stream.end();
+  const later = await controller.streams.next();
+  expect(await later.healths.next()).toEqual({ whole: true, backends: [told] });
+
   b.status = 200;
   await expect.poll(() => whoAnswers(port, 20), PATIENCE).toEqual(['a', 'b']);
+  expect(await later.healths.next()).toEqual({ whole: false, backends: [{ ...told, blocked: [] }] });
 }, 120_000);
 
 test('probes are sent once for all workers', async () => {

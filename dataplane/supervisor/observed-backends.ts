@@ -72,6 +72,11 @@ export class ObservedBackends {
     return { resource, sent, endpoints: this.#views.get(id)?.endpoints ?? sent };
   }
 
+  /** Of all backends whose endpoints are held too. */
+  *ids(): Iterable<string> {
+    for (const { id, endpoints } of this.#backends.values()) if (this.#endpoints.has(endpoints)) yield id;
+  }
+
   views(): ReadonlyMap<string, BackendView> {
     return this.#views;
   }

@@ -16,9 +16,11 @@ import { addSeries, type SeriesImage } from '../telemetry/series.ts';
 import { addStageCounts, type StageCounts } from '../telemetry/stage-counters.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
 import {
+  type BlockedEndpoint,
   type Bound,
   packChange,
   type WorkerCounts,
+  type WorkerEndpoint,
   type WorkerGauges,
   type WorkerSetup,
   type WorkerVerdict,
@@ -36,6 +38,8 @@ export interface PoolOptions {
   readonly onLines: WriteLines;
   /** What stages of some worker can't do now has changed. */
   readonly onTroubles: () => void;
+  /** Endpoints that a worker sends nothing to: what it says anew. Null: it has ended, and says nothing of any. */
+  readonly onBlocked: (worker: number, backends: ReadonlyMap<string, readonly BlockedEndpoint[]> | null) => void;
   /** Something about `listening` changed. */
   readonly onChange: () => void;
   /** Of all backends, for a worker that starts. */
@@ -250,6 +254,15 @@ export class WorkerPool {
     return (await slot?.thread.describe(this.#limits.countTimeoutMs).catch(() => null)) ?? null;
   }
 
+  /** The endpoints of each backend as each worker that answers has them. */
+  async endpoints(): Promise<ReadonlyMap<string, readonly WorkerEndpoint[]>[]> {
+    const asked = this.#slots.filter(({ thread }) => !thread.ended);
+    const answers = await Promise.all(
+      asked.map(({ thread }) => thread.endpoints(this.#limits.countTimeoutMs).catch(() => null)),
+    );
+    return answers.filter((answer) => answer !== null);
+  }
+
   /** Rejects with DataplaneError: DP_EXPLAIN where the request is wrong, else DP_WORKER. */
   async explain(request: unknown): Promise<Explanation> {
     const slot = this.#slots.find((candidate) => candidate.current && !candidate.thread.ended);
@@ -298,6 +311,7 @@ export class WorkerPool {
         slot.troubles = troubles;
         this.#options.onTroubles();
       },
+      onBlocked: (backends) => this.#options.onBlocked(slot.index, backends),
       onExit: (error) => this.#onExit(slot, error),
     });
     slot.thread.view(this.#options.views());
@@ -328,6 +342,7 @@ export class WorkerPool {
     }
     slot.utilisation = undefined;
     slot.troubles = [];
+    this.#options.onBlocked(slot.index, null);
     if (wasListening) this.#options.onChange();
     if (this.#stopping) return;
     // Its locks, and what it had in flight.

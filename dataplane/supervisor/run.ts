@@ -49,7 +49,10 @@ export async function run(config: Config, warnings: readonly string[]): Promise<
   const admin = await startAdmin(config.adminHost, config.adminPort, {
     notReadyBecause: () => supervisor.state.reason,
     metrics: lazyMetrics(supervisor, output, config),
-    config: async () => ({ ...supervisor.state, worker: await supervisor.pool.describe() }),
+    config: async () => {
+      const [worker, backends] = await Promise.all([supervisor.pool.describe(), supervisor.describeBackends()]);
+      return { ...supervisor.state, backends, worker };
+    },
     explain: (request) => supervisor.pool.explain(request),
   }).catch((error: unknown) => {
     failed(
@@ -124,6 +127,8 @@ function lazyMetrics(supervisor: Supervisor, output: Output, config: Config) {
       counters: { refused: sum((worker) => worker.refused), overflow: sum((worker) => worker.overflow) },
       eventLoopUtilisation: load.eventLoopUtilisation,
       state: { ...state, rejected: state.rejected.length },
+      backends: supervisor.backendSamples(),
+      maxBackends: config.metricsMaxRoutes,
       logDropped: output.dropped() + sum((worker) => worker.logDropped),
       version: VERSION,
       nowMs: Date.now(),

@@ -13,15 +13,15 @@ import { ControllerStream, STREAM_DEFAULTS } from '../sync/client.ts';
 import { type CompleteDelta, type HeldImage, HeldSnapshot, replayOf } from '../sync/held.ts';
 import { LastGood } from '../sync/last-good.ts';
 import { LastShare } from '../sync/last-share.ts';
+import type { BackendSample } from '../telemetry/backend-metrics.ts';
 import { VERSION } from '../version.ts';
 import type { AccessLogSink } from '../worker/messages.ts';
-import { HealthChecker } from './health/checker.ts';
 import { LimitShare } from './limit-share.ts';
 import { LoadReporter, type ReportedLoad } from './load-reporter.ts';
-import { ObservedBackends } from './observed-backends.ts';
 import type { WriteLines } from './output.ts';
 import { WorkerPool } from './pool.ts';
 import type { Origin, SupervisorState } from './state.ts';
+import { type DescribedBackend, WatchedBackends } from './watched-backends.ts';
 
 const REPORT_EVERY_MS = 1_000;
 const CONFIRM_EVERY_MS = 60_000;
@@ -49,8 +49,7 @@ export class Supervisor {
   readonly #stream: ControllerStream;
   readonly #lastGood: LastGood | null;
   readonly #share: LimitShare;
-  readonly #observed: ObservedBackends;
-  readonly #checker: HealthChecker;
+  readonly #backends: WatchedBackends;
   readonly #reporter: LoadReporter;
   readonly #timers: NodeJS.Timeout[] = [];
   #origin: Origin = 'none';
@@ -85,12 +84,11 @@ export class Supervisor {
       config.stateDir === null ? null : new LastShare(config.stateDir, log),
       log,
     );
-    this.#observed = new ObservedBackends((views) => this.pool.view(views));
-    this.#checker = new HealthChecker({
-      setUnhealthy: (id, unhealthy) => this.#observed.setUnhealthy(id, unhealthy),
+    this.#backends = new WatchedBackends({
       log,
+      tellWorkers: (views) => this.pool.view(views),
+      report: (health) => this.#stream.sendHealth(health),
     });
-    this.#observed.add(this.#checker);
     this.pool = new WorkerPool({
       size: config.workers,
       setup: {
@@ -113,7 +111,8 @@ export class Supervisor {
       onLines,
       onChange: () => this.#readinessMayHaveChanged(),
       onTroubles: () => this.#troublesChanged(),
-      views: () => this.#observed.views(),
+      onBlocked: (worker, backends) => this.#backends.blocked(worker, backends),
+      views: () => this.#backends.views(),
       replay: () => this.#held.replay(),
       random: Math.random,
     });
@@ -169,6 +168,16 @@ export class Supervisor {
     return this.#reporter.load;
   }
 
+  /** For metrics. */
+  backendSamples(): BackendSample[] {
+    return this.#backends.samples();
+  }
+
+  /** For /debug/config. */
+  async describeBackends(): Promise<DescribedBackend[]> {
+    return this.#backends.describe(await this.pool.endpoints());
+  }
+
   /** Not ready at once; requests are taken for the grace, then those in flight get the deadline; then all is over. */
   async drain(): Promise<void> {
     this.#draining = true;
@@ -179,7 +188,7 @@ export class Supervisor {
     await this.pool.stop(Math.min(drainGraceMs, DRAIN_WINDOW_MS), drainDeadlineMs);
     this.#report();
     for (const timer of this.#timers) clearInterval(timer);
-    this.#observed.close();
+    this.#backends.close();
     await this.#stream.stop();
     await this.#lastGood?.flush();
     if (this.#connected) await this.#lastGood?.confirm();
@@ -204,6 +213,7 @@ export class Supervisor {
     this.#log.info({ event: 'connected', controller, revision: this.#held.revision }, 'connected to a controller');
     // Where nothing is to be sent, this is the only answer a new controller gets: what of the revision in the hello does not run.
     if (this.#held.revision !== '') this.#stream.sendVerdict(this.#verdict());
+    this.#backends.connected();
     this.#sendLoad();
   }
 
@@ -217,6 +227,7 @@ export class Supervisor {
       this.#log.warn(fields, 'no controller answers');
     }
     this.#connected = false;
+    this.#backends.disconnected();
     this.#controller = fields.error;
   }
 
@@ -227,7 +238,7 @@ export class Supervisor {
     const verdict = await this.pool.apply([plan.change]);
     if (!verdict.accepted) return this.#notAccepted(delta.revision, verdict.message);
     this.#held.commit(plan, verdict.rejected);
-    this.#observed.take(plan.change);
+    this.#backends.take(plan.change);
     this.#lastGood?.schedule(() => this.#held.image());
     const { upsert, removed } = plan.change;
     await this.#applied('controller', startedAt, upsert.length, removed.length);
@@ -308,7 +319,7 @@ export class Supervisor {
         return;
       }
       this.#restore(loaded.image, verdict.rejected);
-      for (const change of replayOf(loaded.image)) this.#observed.take(change);
+      for (const change of replayOf(loaded.image)) this.#backends.take(change);
       this.#confirmedAtMs = loaded.confirmedAtMs;
       this.#log.warn(
         { event: 'last-good', revision: loaded.image.revision, savedAt: new Date(loaded.savedAtMs).toISOString() },

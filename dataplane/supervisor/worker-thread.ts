@@ -7,11 +7,13 @@ import type { Explanation } from '../snapshot/explain.ts';
 import { BATCH_BYTES } from '../telemetry/line-batch.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
 import type {
+  BlockedEndpoint,
   Bound,
   FromWorker,
   PackedChange,
   ToWorker,
   WorkerCounts,
+  WorkerEndpoint,
   WorkerSetup,
   WorkerVerdict,
 } from '../worker/messages.ts';
@@ -34,6 +36,8 @@ export interface WorkerThreadOptions {
   readonly log: Log;
   readonly onLines: WriteLines;
   readonly onTroubles: (troubles: readonly Trouble[]) => void;
+  /** See FromWorker `blocked`. */
+  readonly onBlocked: (backends: ReadonlyMap<string, readonly BlockedEndpoint[]>) => void;
   /** Once, when the thread has ended, for whatever reason. */
   readonly onExit: (error: DataplaneError) => void;
 }
@@ -49,7 +53,7 @@ export class WorkerThread {
   #error: Error | null = null;
   #ended = false;
 
-  constructor({ setup, log, onLines, onTroubles, onExit }: WorkerThreadOptions) {
+  constructor({ setup, log, onLines, onTroubles, onBlocked, onExit }: WorkerThreadOptions) {
     // Without stdout and stderr of its own nothing is piped through this thread.
     this.#worker = new Worker(ENTRY, {
       workerData: setup,
@@ -66,6 +70,9 @@ export class WorkerThread {
           break;
         case 'troubles':
           onTroubles(message.troubles);
+          break;
+        case 'blocked':
+          onBlocked(message.backends);
           break;
         case 'answer':
           this.#take(message.sequence)?.resolve(message.value);
@@ -115,6 +122,10 @@ export class WorkerThread {
 
   describe(timeoutMs: number): Promise<unknown> {
     return this.#ask({ type: 'describe' }, timeoutMs);
+  }
+
+  endpoints(timeoutMs: number): Promise<ReadonlyMap<string, readonly WorkerEndpoint[]>> {
+    return this.#ask({ type: 'endpoints' }, timeoutMs) as Promise<ReadonlyMap<string, readonly WorkerEndpoint[]>>;
   }
 
   explain(request: unknown, timeoutMs: number): Promise<Explanation> {

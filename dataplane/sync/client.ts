@@ -8,6 +8,7 @@ import type { Log } from '../log.ts';
 import {
   createSnapshotsClient,
   type FromDataPlane,
+  type HealthReport,
   type Hello,
   type LoadReport,
   type Share,
@@ -96,6 +97,13 @@ export class ControllerStream {
   sendLoad(load: LoadReport): void {
     if (this.#stream === null || this.#backedUp) return;
     this.#write(this.#stream, { message: 'load', load });
+  }
+
+  /** False where it was not sent: no stream is open, or the last messages still wait. */
+  sendHealth(health: HealthReport): boolean {
+    if (this.#stream === null || this.#backedUp) return false;
+    this.#write(this.#stream, { message: 'health', health });
+    return true;
   }
 
   /** A verdict nobody asked for: what this data plane makes of the revision its hello named. */

@@ -5,6 +5,7 @@ import {
   type Delta,
   type DeltaResource,
   type FromDataPlane,
+  type HealthReport,
   type Hello,
   type LoadReport,
   messageLimits,
@@ -23,6 +24,7 @@ export class TestStream {
   readonly call: Call;
   readonly verdicts = new Inbox<Verdict>();
   readonly loads = new Inbox<LoadReport>();
+  readonly healths = new Inbox<HealthReport>();
   readonly hello: Hello;
   closed = false;
 
@@ -102,6 +104,7 @@ export class TestController {
             controller?.streams.push(stream);
           } else if (message.message === 'verdict') stream?.verdicts.push(message.verdict);
           else if (message.message === 'load') stream?.loads.push(message.load);
+          else if (message.message === 'health') stream?.healths.push(message.health);
         });
         call.on('error', () => {});
         call.on('end', () => call.end());

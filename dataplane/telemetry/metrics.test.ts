@@ -48,6 +48,33 @@ const input: MetricsInput = {
     workerRestarts: 4,
     limitShare: { of: 3 },
   },
+  backends: [
+    {
+      backend: 'shop/api',
+      states: { healthy: 2, unhealthy: 1, ejected: 0, open: 1 },
+      checked: new Map([
+        ['10.0.0.1:80', true],
+        ['10.0.0.2:80', false],
+      ]),
+      checks: new Map([
+        ['success', 7],
+        ['timeout', 3],
+      ]),
+    },
+    {
+      backend: 'shop/b',
+      states: { healthy: 1, unhealthy: 0, ejected: 0, open: 0 },
+      checked: new Map(),
+      checks: new Map(),
+    },
+    {
+      backend: 'shop/c',
+      states: { healthy: 0, unhealthy: 0, ejected: 4, open: 0 },
+      checked: new Map(),
+      checks: new Map(),
+    },
+  ],
+  maxBackends: 1,
   logDropped: 0,
   redis: [true, false],
   version: '9.9.9',
@@ -105,6 +132,14 @@ test('what is scraped is valid and says what was counted', async () => {
     tidegate_last_good_age_seconds: 0,
     tidegate_worker_restarts_total: 4,
     tidegate_redis_up: 0,
+    'tidegate_backend_endpoints{backend="shop/api",state="healthy"}': 2,
+    'tidegate_backend_endpoints{backend="shop/api",state="unhealthy"}': 1,
+    'tidegate_backend_endpoints{backend="_other",state="healthy"}': 1,
+    'tidegate_backend_endpoints{backend="_other",state="ejected"}': 4,
+    'tidegate_endpoint_healthy{backend="shop/api",endpoint="10.0.0.1:80"}': 1,
+    'tidegate_endpoint_healthy{backend="shop/api",endpoint="10.0.0.2:80"}': 0,
+    'tidegate_health_checks_total{backend="shop/api",result="success"}': 7,
+    'tidegate_health_checks_total{backend="shop/api",result="timeout"}': 3,
     'tidegate_build_info{version="9.9.9"}': 1,
   };
   expect(Object.fromEntries(Object.keys(expected).map((name) => [name, samples.get(name)]))).toEqual(expected);

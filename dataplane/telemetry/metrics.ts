@@ -3,6 +3,8 @@
  * Durations are in seconds, as Prometheus wants them.
  */
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
+import { type BackendSample, backendMetrics } from './backend-metrics.ts';
+import { counter, type Described, gauge, one, type Sample } from './exposition.ts';
 import { cumulativeCounts } from './histogram.ts';
 import type { MeterReading } from './meter.ts';
 import { durationSumMs, type SeriesImage } from './series.ts';
@@ -51,22 +53,13 @@ export interface MetricsInput {
     /** Of global rate limits. */
     readonly limitShare: { readonly of: number };
   };
+  /** By name. */
+  readonly backends: readonly BackendSample[];
+  /** That have a label of their own. */
+  readonly maxBackends: number;
   readonly logDropped: number;
   readonly version: string;
   readonly nowMs: number;
-}
-
-type Labels = Readonly<Record<string, string>>;
-interface Sample {
-  readonly value: number;
-  readonly labels: Labels;
-  readonly metricName?: string;
-}
-interface Described {
-  readonly name: string;
-  readonly type: 'counter' | 'gauge' | 'histogram';
-  readonly help: string;
-  readonly values: readonly Sample[];
 }
 
 /** `read` is asked once a scrape. */
@@ -134,6 +127,7 @@ function describeMetrics(input: MetricsInput): Described[] {
       'Requests that failed because no connection to a backend could be had.',
       one(connectErrors(series)),
     ),
+    ...backendMetrics(input.backends, input.maxBackends),
     counter(
       'tidegate_refused_requests_total',
       'Malformed or oversized requests that never reached a route.',
@@ -272,18 +266,6 @@ function codeSamples({ codes }: SeriesImage): Sample[] {
 
 function connectErrors({ codes }: SeriesImage): number {
   return (codes.get('upstream-connect-failed') ?? 0) + (codes.get('upstream-connect-timeout') ?? 0);
-}
-
-function one(value: number): Sample[] {
-  return [{ value, labels: {} }];
-}
-
-function counter(name: string, help: string, values: readonly Sample[]): Described {
-  return { name, type: 'counter', help, values };
-}
-
-function gauge(name: string, help: string, value: number): Described {
-  return { name, type: 'gauge', help, values: one(value) };
 }
 
 function histogram(name: string, help: string, counts: Float64Array, sumMs: number): Described {

@@ -19,6 +19,8 @@ export interface UpstreamDependencies extends PoolDependencies, Pick<GuardDepend
   readonly fineWheel?: TimerWheel;
   /** ms since the epoch; default Date.now. */
   readonly epochMs?: () => number;
+  /** Which endpoints are blocked, and why, may have changed. Cheap: called for each change. */
+  readonly onBlocked?: () => void;
 }
 
 export interface UpstreamStats extends BackendGuardState {
@@ -101,11 +103,15 @@ export function createUpstream(
     guards.configure(settings, pools);
     retire([...known.values()]);
     choice.configure(settings, pools, fresh);
+    deps.onBlocked?.();
   }
 
   function create(endpoint: Endpoint): EndpointPool {
     const pool = new EndpointPool(endpoint, settings, deps);
-    pool.onBlocked = () => choice.blocked(pool);
+    pool.onBlocked = () => {
+      choice.blocked(pool);
+      deps.onBlocked?.();
+    };
     return pool;
   }
 

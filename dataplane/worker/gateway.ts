@@ -25,8 +25,10 @@ import { StageCounters } from '../telemetry/stage-counters.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
 import { forward } from '../upstream/forward.ts';
 import { FINE_TICK_MS } from '../upstream/retry/shared.ts';
-import { createUpstream, type Upstream } from '../upstream/upstream.ts';
+import { createUpstream, type EndpointState, type Upstream } from '../upstream/upstream.ts';
+import { BlockedReport } from './blocked-report.ts';
 import {
+  type BlockedEndpoint,
   type Bound,
   type PackedChange,
   unpackChange,
@@ -43,6 +45,8 @@ export interface GatewayDeps {
   /** Lines for the supervisor. */
   readonly onLines: (lines: Uint8Array<ArrayBuffer>) => void;
   readonly onTroubles: (troubles: readonly Trouble[]) => void;
+  /** See FromWorker `blocked`. */
+  readonly onBlocked: (backends: ReadonlyMap<string, readonly BlockedEndpoint[]>) => void;
 }
 
 export class Gateway {
@@ -57,6 +61,7 @@ export class Gateway {
   /** Of retries. */
   readonly #fineWheel: TimerWheel;
   readonly #upstreams = new Set<Upstream>();
+  readonly #blocked: BlockedReport;
   /** By backend id, also of those that are yet to come. */
   readonly #views = new Map<string, BackendView>();
   readonly #stageCounters = new StageCounters();
@@ -65,7 +70,7 @@ export class Gateway {
   readonly #handler: (exchange: Exchange) => void;
   #listeners: Listener[] = [];
 
-  constructor({ setup, log, onLines, onTroubles }: GatewayDeps) {
+  constructor({ setup, log, onLines, onTroubles, onBlocked }: GatewayDeps) {
     this.#setup = setup;
     this.#log = log;
     this.#meter = new LoadMeter(setup.meter);
@@ -80,8 +85,12 @@ export class Gateway {
     this.#services = createServices(setup, this.#stageCounters);
     const counter = this.#stageCounters.counter.bind(this.#stageCounters);
     const upstreamDeps = { wheel: this.#wheel, fineWheel: this.#fineWheel, zone: setup.zone, counter, log };
+    this.#blocked = new BlockedReport(this.#upstreams, onBlocked);
     this.#runtime = new Runtime({
-      createUpstream: (backend, endpoints) => this.#track(createUpstream(backend, endpoints, upstreamDeps)),
+      createUpstream: (backend, endpoints) => {
+        const onBlocked = (): void => this.#blocked.changed(backend.id);
+        return this.#track(createUpstream(backend, endpoints, { ...upstreamDeps, onBlocked }));
+      },
       forward,
       onFinish: createRecord({
         meter: this.#meter,
@@ -223,6 +232,11 @@ export class Gateway {
     return this.#runtime.describe();
   }
 
+  /** By backend id. */
+  endpoints(): Map<string, readonly EndpointState[]> {
+    return new Map(Array.from(this.#upstreams, (upstream) => [upstream.id, upstream.states()]));
+  }
+
   /** See worker/explain.ts. */
   async explain(request: unknown): Promise<Explanation> {
     const { explainOn } = await import('./explain.ts');
@@ -243,6 +257,7 @@ export class Gateway {
     }
     await Promise.all(this.#listeners.map((listener) => listener.close(deadlineMs)));
     this.#runtime.close();
+    this.#blocked.close();
     await this.#services.close();
     this.#wheel.stop();
     this.#fineWheel.stop();
@@ -295,6 +310,7 @@ export class Gateway {
     const close = upstream.close.bind(upstream);
     upstream.close = () => {
       this.#upstreams.delete(upstream);
+      this.#blocked.changed(upstream.id);
       close();
     };
     return upstream;

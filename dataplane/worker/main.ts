@@ -14,6 +14,7 @@ const gateway = new Gateway({
   setup: workerData as WorkerSetup,
   log: forwardingLog((level, fields, message) => tell({ type: 'log', level, fields, message })),
   onTroubles: (troubles) => tell({ type: 'troubles', troubles }),
+  onBlocked: (backends) => tell({ type: 'blocked', backends }),
   onLines: (lines) => port.postMessage({ type: 'lines', lines } satisfies FromWorker, [lines.buffer]),
 });
 
@@ -55,6 +56,8 @@ async function answer(message: Exclude<ToWorker, { type: 'spare' | 'reopen' | 'v
       return gateway.count();
     case 'describe':
       return gateway.describe();
+    case 'endpoints':
+      return gateway.endpoints();
     case 'explain':
       return gateway.explain(message.request);
     case 'drain':

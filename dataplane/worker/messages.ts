@@ -8,6 +8,7 @@ import type { CredentialsSetup } from '../store/credentials/open-credentials.ts'
 import type { SeriesImage } from '../telemetry/series.ts';
 import type { StageCounts } from '../telemetry/stage-counters.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
+import type { EndpointState } from '../upstream/upstream.ts';
 
 /** Given to a worker when it starts. */
 export interface WorkerSetup {
@@ -72,6 +73,8 @@ export type ToWorker =
   | { readonly type: 'views'; readonly views: ReadonlyMap<string, BackendView> }
   /** For /debug/config. */
   | { readonly type: 'describe'; readonly sequence: number }
+  /** The same of the endpoints alone, by backend id. */
+  | { readonly type: 'endpoints'; readonly sequence: number }
   /** For /debug/explain; `request` is checked by the worker. */
   | { readonly type: 'explain'; readonly sequence: number; readonly request: unknown }
   /** Answers end their connection; after `windowMs` nothing more is accepted; what is in flight has `deadlineMs` from then. */
@@ -97,6 +100,16 @@ export interface WorkerCounts {
   readonly redis: 'unused' | 'up' | 'down';
 }
 
+/** An endpoint as one worker has it. */
+export type WorkerEndpoint = EndpointState;
+
+/** An endpoint that a worker sends no requests to, by its own judgement. */
+export interface BlockedEndpoint {
+  /** `address:port` */
+  readonly name: string;
+  readonly by: 'ejected' | 'open';
+}
+
 /** Names are part of the metrics' names. Counters start again with the worker. */
 export interface WorkerGauges {
   readonly connections: number;
@@ -120,6 +133,8 @@ export type FromWorker =
   | { readonly type: 'log'; readonly level: LogLevel; readonly fields: LogFields; readonly message: string }
   /** All that running stages can't do now. */
   | { readonly type: 'troubles'; readonly troubles: readonly Trouble[] }
+  /** By backend id; one that is not named is as before. */
+  | { readonly type: 'blocked'; readonly backends: ReadonlyMap<string, readonly BlockedEndpoint[]> }
   | { readonly type: 'lines'; readonly lines: Uint8Array<ArrayBuffer> };
 
 export function packChange(change: {

@@ -27,7 +27,8 @@ export const gatewayDescriptor = {
          "oneof": [
           "hello",
           "verdict",
-          "load"
+          "load",
+          "health"
          ]
         }
        },
@@ -43,6 +44,10 @@ export const gatewayDescriptor = {
         "load": {
          "type": "LoadReport",
          "id": 3
+        },
+        "health": {
+         "type": "HealthReport",
+         "id": 4
         }
        }
       },
@@ -263,6 +268,36 @@ export const gatewayDescriptor = {
         }
        }
       },
+      "HealthReport": {
+       "fields": {
+        "whole": {
+         "type": "bool",
+         "id": 1
+        },
+        "backends": {
+         "rule": "repeated",
+         "type": "BackendHealth",
+         "id": 2
+        }
+       }
+      },
+      "BackendHealth": {
+       "fields": {
+        "backend": {
+         "type": "string",
+         "id": 1
+        },
+        "blocked": {
+         "rule": "repeated",
+         "type": "string",
+         "id": 2
+        },
+        "endpoints": {
+         "type": "uint32",
+         "id": 3
+        }
+       }
+      },
       "PeerReport": {
        "fields": {
         "replica": {
@@ -322,6 +357,11 @@ export const gatewayDescriptor = {
         "message": {
          "type": "string",
          "id": 7
+        },
+        "health": {
+         "rule": "repeated",
+         "type": "BackendHealth",
+         "id": 8
         }
        }
       }

@@ -2,6 +2,7 @@
  * Active health checks of all backends that ask for them, once for all workers. Bounded: MAX_ENDPOINTS are probed, MAX_CONCURRENT of them
  * at a time.
  */
+import { isIP } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import type { Log } from '../../log.ts';
 import type { ActiveHealth } from '../../snapshot/backend/health.ts';
@@ -70,7 +71,9 @@ export class HealthChecker implements Observer {
         endpoint.configure(settings, firstWaitMs(i, size, settings.intervalMs));
       }
     }
-    const wanted = new Map(endpoints.map((endpoint) => [endpointName(endpoint), endpoint]));
+    // What is behind a name is probed once it is resolved, address by address.
+    const resolved = endpoints.filter(({ address }) => isIP(address) !== 0);
+    const wanted = new Map(resolved.map((endpoint) => [endpointName(endpoint), endpoint]));
     let lost = false;
     for (const [name, endpoint] of checked.endpoints) {
       if (wanted.has(name)) continue;

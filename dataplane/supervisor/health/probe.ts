@@ -24,7 +24,7 @@ export interface Probe {
 }
 
 export interface ProbeTarget {
-  /** An IP address or a DNS name. */
+  /** An IP address. */
   readonly address: string;
   readonly port: number;
 }

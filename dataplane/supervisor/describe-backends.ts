@@ -1,0 +1,47 @@
+/** Each backend's endpoints for /debug/config: figures summed over the workers, with what health checks say. Pure. */
+import type { WorkerEndpoint } from '../worker/messages.ts';
+import type { EndpointStateName } from './endpoint-states.ts';
+import type { CheckedEndpoint } from './health/checker.ts';
+
+export interface DescribedEndpoint {
+  /** `address:port` */
+  readonly name: string;
+  readonly state: EndpointStateName;
+  readonly weight: number;
+  /** Attempts at it. */
+  readonly active: number;
+  readonly connections: number;
+  /** Workers that send nothing to it, by why; absent where none does. */
+  readonly blockedBy?: Readonly<Partial<Record<WorkerEndpoint['blocked'][number], number>>>;
+  /** Absent: it is not checked. */
+  readonly check?: CheckedEndpoint;
+}
+
+export function describeEndpoints(
+  states: ReadonlyMap<string, EndpointStateName>,
+  workers: readonly (readonly WorkerEndpoint[])[],
+  checks: ReadonlyMap<string, CheckedEndpoint> | null,
+): DescribedEndpoint[] {
+  const seen = new Map<string, WorkerEndpoint[]>();
+  for (const endpoint of workers.flat()) {
+    const same = seen.get(endpoint.name);
+    if (same === undefined) seen.set(endpoint.name, [endpoint]);
+    else same.push(endpoint);
+  }
+  return Array.from(states, ([name, state]) => {
+    const same = seen.get(name) ?? [];
+    const sum = (of: (one: WorkerEndpoint) => number): number => same.reduce((total, one) => total + of(one), 0);
+    const blockedBy: Partial<Record<WorkerEndpoint['blocked'][number], number>> = {};
+    for (const why of same.flatMap(({ blocked }) => blocked)) blockedBy[why] = (blockedBy[why] ?? 0) + 1;
+    const check = checks?.get(name);
+    return {
+      name,
+      state,
+      weight: same[0]?.weight ?? 0,
+      active: sum(({ active }) => active),
+      connections: sum(({ connections }) => connections),
+      ...(Object.keys(blockedBy).length === 0 ? {} : { blockedBy }),
+      ...(check === undefined ? {} : { check }),
+    };
+  });
+}
