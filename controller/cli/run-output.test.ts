@@ -49,6 +49,16 @@ test('what a stage can not do names its policy; that all works again is told too
   );
 });
 
+test('what becomes of an endpoint names it and its backend', () => {
+  const line = { level: 40, event: 'guard', backend: 'shop/orders', msg: 'an endpoint is ejected' };
+  expect(renderLine('data plane', { ...line, endpoint: '10.0.0.1:80', reason: 'latency' }, clock)).toBe(
+    '12:04:31  shop/orders  10.0.0.1:80: an endpoint is ejected (latency)',
+  );
+  expect(renderLine('data plane', { ...line, msg: 'a circuit breaker is open' }, clock)).toBe(
+    '12:04:31  shop/orders  a circuit breaker is open',
+  );
+});
+
 test('a flood of problems is cut', () => {
   const problems = Array.from({ length: 30 }, (_, i) => ({ path: `spec.rules[${i}]`, message: 'is wrong' }));
   const text = renderLine('controller', { event: 'refused', file: 'a.yaml', problems }, clock) ?? '';

@@ -28,10 +28,18 @@ export function renderLine(program: string, line: LogLine, clock: () => Date): s
       );
     case 'troubles':
       return [`${at}  ${line.msg ?? ''}`, ...troubleLines(line.troubles)].join('\n');
+    case 'guard':
+      return `${at}  ${String(line.backend)}  ${guardText(line)}`;
     default:
       if ((line.level ?? 0) >= WARN) return `${at}  ${program}: ${line.msg ?? JSON.stringify(line)}`;
       return null;
   }
+}
+
+/** What guards a backend has done something: of one endpoint, or of all. */
+function guardText({ endpoint, reason, msg }: LogLine): string {
+  const where = endpoint === undefined ? '' : `${String(endpoint)}: `;
+  return `${where}${msg ?? ''}${reason === undefined ? '' : ` (${String(reason)})`}`;
 }
 
 /** What stages of the data plane can't do at the moment; `id` is `policy/<namespace>/<name>/<section>`. */

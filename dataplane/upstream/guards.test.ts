@@ -138,6 +138,45 @@ describe('outlier ejection', () => {
     expect(counted(proxy, 'endpoint_ejections_spared')).toEqual({ 'reason=consecutiveErrors': 10 });
   });
 
+  test('with too few left all get requests again, where a panic threshold says so', async () => {
+    const all = await servers(4);
+    for (const server of all) server.answer = BAD;
+    const passive = { ...PASSIVE, consecutiveErrors: 1, maxEjectedPercent: 100 };
+    const arrived = (): number => all.reduce((sum, server) => sum + server.arrived, 0);
+    const panicking = await proxyTo(portsOf(all), { health: { panicPercent: 50, passive } });
+    expect(await send(panicking, 12)).toEqual(Array(12).fill('500'));
+    expect(blocked(panicking).filter((reason) => reason === 'ejected').length).toBeGreaterThan(2);
+    expect(arrived()).toBe(12);
+    const strict = await proxyTo(portsOf(all), { health: { panicPercent: 0, passive } });
+    expect(await send(strict, 6)).toEqual([...Array(4).fill('500'), '503', '503']);
+    expect(arrived()).toBe(16);
+  });
+
+  test('shares and latencies are judged once an interval', async () => {
+    const all = await servers(5);
+    const [slow, failing] = all as [Server, Server];
+    const passive = {
+      ...PASSIVE,
+      successRate: { minRequests: 4, minEndpoints: 3, stdevFactorPercent: 150 },
+      latency: { minRequests: 4, factorPercent: 500 },
+    };
+    const proxy = await proxyTo(portsOf(all), { health: { panicPercent: 0, passive } });
+    for (const server of all) server.answer = null;
+    const clients: Peer[] = [];
+    for (let i = 0; i < 20; i++) clients.push(await start(proxy));
+    await eventually(() => all.every(({ waiting }) => waiting.length === 4));
+    proxy.advance(10);
+    for (const server of all) if (server !== slow) server.release(server === failing ? BAD : OK);
+    await eventually(() => clients.filter(({ ended }) => ended).length === 16);
+    proxy.advance(490);
+    slow.release(OK);
+    await eventually(() => clients.every(({ ended }) => ended));
+    expect(blocked(proxy)).toEqual(['', '', '', '', '']);
+    proxy.advance(5_100);
+    expect(blocked(proxy)).toEqual(['ejected', 'ejected', '', '', '']);
+    expect(counted(proxy, 'endpoint_ejections')).toEqual({ 'reason=latency': 1, 'reason=successRate': 1 });
+  });
+
   test('an endpoint that refuses connections is ejected; nobody notices', async () => {
     const all = await servers(3);
     const [dead, ...alive] = all as [Server, Server, Server];

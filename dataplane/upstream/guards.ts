@@ -51,6 +51,12 @@ interface EndpointGuard {
 /** In `tidegate_breaker_transitions_total`. */
 type Scope = 'endpoint' | 'backend';
 
+const BREAKER_NOTES: Readonly<Record<CircuitState, string>> = {
+  open: 'a circuit breaker is open',
+  halfOpen: 'a circuit breaker is half open',
+  closed: 'a circuit breaker is closed again',
+};
+
 export class Guards {
   /** Of the whole backend, in the order they are asked. */
   gates: readonly Gate[] = [];
@@ -206,7 +212,7 @@ export class Guards {
       onState: (to) => {
         pool?.block(OPEN, to === 'open');
         this.count('breaker_transitions', { scope, to });
-        this.note({ ...endpoint, to }, 'a circuit breaker changes its state');
+        this.note({ ...endpoint, scope }, BREAKER_NOTES[to]);
       },
       onReject: () => {
         // Of an endpoint that is half open, the next one is asked.
@@ -221,6 +227,6 @@ export class Guards {
   }
 
   private note(fields: Readonly<Record<string, unknown>>, message: string): void {
-    this.notices.write({ backend: this.name, ...fields }, message);
+    this.notices.write({ event: 'guard', backend: this.name, ...fields }, message);
   }
 }
