@@ -10,6 +10,7 @@ import type {
 import type { RouteMatch, RouteRule } from '../api/v1alpha1/route.ts';
 import type { RouteModel, RuleModel } from '../model/route.ts';
 import { compileHeaderEdits, compileTimeouts } from './edits.ts';
+import { compileRetry } from './retry.ts';
 import { compileShaping } from './shaping.ts';
 
 /** Why requests to a backend can't be forwarded, in words for the client: they name nothing inside. */
@@ -59,6 +60,7 @@ function compileRule(route: RouteModel, rule: RuleModel, around: RuleSurrounding
       ...(headers?.response === undefined ? {} : { response: compileHeaderEdits(headers.response) }),
     },
     timeouts: compileTimeouts(spec?.timeouts),
+    ...(spec?.retry === undefined ? {} : { retry: compileRetry(spec.retry) }),
   };
 }
 

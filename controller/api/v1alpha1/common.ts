@@ -31,6 +31,12 @@ export function listMap<S extends z.ZodType>(list: S, key: string): S {
   return withRules(list, unique).meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': [key] }) as S;
 }
 
+/** Of a list whose order means nothing. */
+export const eachOnce: Rule<readonly unknown[]> = {
+  message: 'each value once',
+  test: (values) => new Set(values).size === values.length,
+};
+
 /** A whole number of a range, with one message for everything outside it. */
 export function integer(min: number, max: number) {
   const error = (issue: { input?: unknown }) =>

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { atLeastOneOf, type Rule, withRules } from '../rule.ts';
 import { conditions, gateway, label, objectName, timeouts } from './common.ts';
+import { retry } from './retry.ts';
 import { authentication } from './sections/authentication.ts';
 import { authorization } from './sections/authorization.ts';
 import { cors } from './sections/cors.ts';
@@ -37,6 +38,7 @@ export const policySections = {
   rateLimit,
   transform,
   fault,
+  retry,
   timeout: timeouts.describe('How long requests may take.'),
 };
 export type SectionName = keyof typeof policySections;

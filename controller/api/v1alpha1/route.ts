@@ -17,6 +17,7 @@ import {
   timeouts,
 } from './common.ts';
 import { method, pathMatch, pathText } from './matching.ts';
+import { retry } from './retry.ts';
 import { backendRef, fallback, mirrors, respond, split } from './shaping.ts';
 
 function valueMatch(what: string, name: z.ZodType<string>) {
@@ -121,12 +122,22 @@ export const routeRule = withRules(
       .optional()
       .describe('Edits of headers, after those of policies.'),
     timeouts: timeouts.optional(),
+    retry: retry
+      .optional()
+      .describe(
+        'What is tried again, and how often; wins over the retry section of a Policy as a whole. Only with backends.',
+      ),
   }),
   exactlyOneOf('backends', 'redirect', 'respond'),
   {
     cel: '!has(self.rewrite) || has(self.backends)',
     message: 'rewrite needs backends',
     test: (value) => value.rewrite === undefined || value.backends !== undefined,
+  },
+  {
+    cel: '!has(self.retry) || has(self.backends)',
+    message: 'retry needs backends',
+    test: (value) => value.retry === undefined || value.backends !== undefined,
   },
   {
     cel: 'has(self.backends) || (!has(self.split) && !has(self.mirrors) && !has(self.fallback))',

@@ -1,7 +1,7 @@
 /** What a rule of a Route does with its traffic besides forwarding it by weight. */
 import { z } from 'zod';
 import { exactlyOneOf, type Rule, withRules } from '../rule.ts';
-import { headerName, integer, listMap, objectName, percent, plainName } from './common.ts';
+import { eachOnce, headerName, integer, listMap, objectName, percent, plainName } from './common.ts';
 import { method } from './matching.ts';
 
 export const backendRef = z.strictObject({
@@ -37,11 +37,6 @@ export const split = withRules(
     'backend of two to the other, nobody moves the other way. Requests without it, and all where this is absent, are split at random.',
 });
 export type SplitSpec = z.output<typeof split>;
-
-const eachOnce: Rule<readonly unknown[]> = {
-  message: 'each value once',
-  test: (values) => new Set(values).size === values.length,
-};
 
 const bodyBytes = (text: string) => integer(0, 1_048_576).optional().describe(text);
 

@@ -3,6 +3,7 @@ import type { PolicySection } from '@tidegate/dataplane/snapshot/resources';
 import type { SectionName } from '../../api/v1alpha1/policy.ts';
 import type { SectionSpec } from '../../model/policy.ts';
 import { compileHeaderEdits, compileTimeouts } from '../edits.ts';
+import { compileRetry } from '../retry.ts';
 import { compileAuthentication } from './authentication.ts';
 import { compileAuthorization } from './authorization.ts';
 import type { SectionContext } from './context.ts';
@@ -28,6 +29,7 @@ const SECTIONS: { readonly [S in SectionName]: Compile<S> } = {
     ...(response === undefined ? {} : { response: compileHeaderEdits(response) }),
   }),
   fault: compileFault,
+  retry: (spec) => ({ section: 'retry', ...compileRetry(spec) }),
   timeout: (spec) => ({ section: 'timeout', ...compileTimeouts(spec) }),
 };
 
