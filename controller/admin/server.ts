@@ -64,7 +64,7 @@ export class AdminServer {
       const { contentType, text } = await metrics();
       return reply.header('content-type', contentType).send(text);
     });
-    this.#server.get('/api/v1/status', async () => statusOf(fleet, history));
+    this.#server.get('/api/v1/status', async () => statusOf(fleet, history, board));
     this.#server.get<{ Params: { namespace: string; name: string } }>(
       '/api/v1/routes/:namespace/:name/policies',
       async ({ params: { namespace, name } }, reply) => {

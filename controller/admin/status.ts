@@ -2,10 +2,22 @@
 import type { LoadReport, Rejected } from '@tidegate/dataplane/snapshot/protocol';
 import type { Fleet, FleetMember } from '../push/fleet.ts';
 import type { History } from '../push/history.ts';
+import type { StatusBoard } from '../status/board.ts';
 
 export interface Status {
   readonly controllers: readonly ControllerStatus[];
   readonly dataPlanes: readonly DataPlaneStatus[];
+  /** Those with endpoints that some ready data plane sends no requests to, by namespace and name; at most 100. */
+  readonly backends: readonly DegradedBackend[];
+}
+
+export interface DegradedBackend {
+  readonly namespace: string;
+  readonly name: string;
+  readonly healthy: number;
+  readonly all: number;
+  /** `address:port`, at most 16. */
+  readonly blocked: readonly string[];
 }
 
 export interface ControllerStatus {
@@ -36,7 +48,10 @@ export interface DataPlaneStatus {
   readonly programVersion: string;
 }
 
-export function statusOf(fleet: Fleet, history: History): Status {
+const MAX_BACKENDS = 100;
+const MAX_BLOCKED = 16;
+
+export function statusOf(fleet: Fleet, history: History, board: StatusBoard): Status {
   return {
     controllers: fleet.replicas(),
     dataPlanes: fleet.members().map((member) => ({
@@ -51,6 +66,13 @@ export function statusOf(fleet: Fleet, history: History): Status {
       message: member.message,
       load: member.load,
       programVersion: member.programVersion,
+    })),
+    backends: [...board.degraded()].slice(0, MAX_BACKENDS).map(({ ref, count: { healthy, all, blocked } }) => ({
+      namespace: ref.namespace,
+      name: ref.name,
+      healthy,
+      all,
+      blocked: blocked.slice(0, MAX_BLOCKED),
     })),
   };
 }

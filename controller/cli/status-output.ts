@@ -31,6 +31,12 @@ export function renderStatus(status: Status): string {
     if (d.message !== '') notes.push(`${d.node}: ${d.message}`);
     for (const r of d.rejected) notes.push(`${d.node} rejected ${r.id}: ${r.message}`);
   }
+  // A controller of an earlier release does not say.
+  for (const [i, { namespace, name, healthy, all, blocked }] of (status.backends ?? []).entries()) {
+    const label = i === 0 ? 'backend' : '';
+    rows.push([label, `${namespace}/${name}`, `${healthy}/${all} healthy`]);
+    notes.push(`${namespace}/${name}: no requests to ${blocked.join(', ')}`);
+  }
   return `${columns(rows)}${notes.map((note) => `  ${note}\n`).join('')}`;
 }
 

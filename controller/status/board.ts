@@ -107,6 +107,16 @@ export class StatusBoard {
     return countEndpoints(outcome, this.#health.get(`backend/${namespace}/${name}`));
   }
 
+  /** Backends with endpoints that some ready data plane sends no requests to, by id. */
+  *degraded(): Iterable<{ readonly ref: ObjectRef; readonly count: EndpointCount }> {
+    for (const id of [...this.#health.keys()].sort()) {
+      const key = backendKey(id);
+      const outcome = this.#entries.get(key)?.outcome;
+      const count = this.endpoints(key);
+      if (outcome !== undefined && count !== null && count.blocked.length > 0) yield { ref: outcome.ref, count };
+    }
+  }
+
   /** Undefined: the object is gone, or not of this installation. */
   desired(key: ObjectKey): DesiredStatus | undefined {
     const entry = this.#entries.get(key);

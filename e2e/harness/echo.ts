@@ -3,8 +3,12 @@ import http from 'node:http';
 
 const pod = process.env.POD_NAME ?? 'echo';
 const delayMs = Number(process.env.DELAY_MS ?? '0');
+let healthy = true;
 const server = http.createServer((request, response) => {
   request.resume();
+  // Healthy or not as it is told; whatever it says there, it serves.
+  if (request.url === '/sicken' || request.url === '/recover') healthy = request.url === '/recover';
+  if (request.url === '/healthz') response.statusCode = healthy ? 200 : 503;
   response.setHeader('x-pod', pod);
   response.setHeader('content-type', 'application/json');
   const body = `${JSON.stringify({ pod, method: request.method, url: request.url, headers: request.headers })}\n`;
