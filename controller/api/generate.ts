@@ -30,7 +30,8 @@ export function generatedFiles(version: string): Map<string, string> {
 }
 
 function yaml(value: unknown): string {
-  return stringify(value, { lineWidth: 0, aliasDuplicateObjects: false });
+  // kubectl and helm read YAML 1.1, to which `on` is a boolean.
+  return stringify(value, { lineWidth: 0, aliasDuplicateObjects: false, compat: 'yaml-1.1' });
 }
 
 /** Two values of the chart; the schema holds no `{{`, which Helm would take for its own. */
