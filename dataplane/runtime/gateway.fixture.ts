@@ -7,7 +7,7 @@ import { encodeResource, type ResourceBytes } from '../snapshot/decode.ts';
 import { backendFixture, endpointsFixture, forwardFixture, matchFixture, ruleFixture } from '../snapshot/fixtures.ts';
 import type { BackendResource, EndpointsResource, Resource } from '../snapshot/resources.ts';
 import type { ForwardOptions, Responder } from '../upstream/seam.ts';
-import type { Upstream } from '../upstream/upstream.ts';
+import type { EndpointState, Upstream, UpstreamStats } from '../upstream/upstream.ts';
 import { RUNTIME_DEFAULTS } from './deps.ts';
 import { type Applied, Runtime } from './runtime.ts';
 import { QUIET_STAGES } from './stages.fixture.ts';
@@ -18,8 +18,9 @@ const unusable = ({ endpoints }: EndpointsResource) => endpoints.some(({ address
 export class HeldUpstream {
   readonly id: string;
   readonly updates: string[] = [];
-  readonly stats = { endpoints: 1, connections: 0, active: 0, pending: 0 };
-  readonly states = () => [];
+  stats: UpstreamStats = { endpoints: 1, connections: 0, active: 0, pending: 0 };
+  blocked: readonly EndpointState['blocked'][] = [];
+  readonly states = () => this.blocked.map((blocked) => ({ blocked }));
   backend: BackendResource;
   endpoints: EndpointsResource;
   closed = 0;

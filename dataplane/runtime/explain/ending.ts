@@ -6,6 +6,7 @@ import type { Balancing } from '../../snapshot/backend/balancing.ts';
 import type { ExplainedBackend, Explanation } from '../../snapshot/explain.ts';
 import type { Action, WeightedBackend } from '../../snapshot/resources.ts';
 import { createRedirect } from '../../stages/redirect.ts';
+import type { EndpointState, Upstream } from '../../upstream/upstream.ts';
 import type { Ledger } from '../ledger.ts';
 
 type Forward = Extract<Action, { kind: 'forward' }>;
@@ -43,14 +44,33 @@ const BALANCING: Readonly<Record<Balancing['algorithm'], string>> = {
   ringHash: 'consistent hash (ring)',
 };
 
+type Reason = EndpointState['blocked'][number];
+
+const BLOCKED: Readonly<Record<Reason, string>> = {
+  unhealthy: 'unhealthy',
+  ejected: 'ejected',
+  open: 'kept away by their breaker',
+};
+
 function backendText({ backend, fail }: WeightedBackend, ledger: Ledger): string {
   if (fail !== undefined) return `answers ${fail.status} ${fail.code}: ${fail.message}`;
   const held = backend === undefined ? undefined : ledger.backends.get(backend);
   if (held === undefined) return 'is not there, or was rejected';
-  const { endpoints, connections, active } = held.upstream.stats;
+  const { endpoints, connections, active, breaker } = held.upstream.stats;
   if (endpoints === 0) return 'no endpoint: answers 503 no-endpoint';
+  if (breaker === 'open') return 'its circuit breaker is open: answers 503 breaker-open';
   const balancing = BALANCING[held.resource.balancing.algorithm];
-  return `${balancing} over ${endpoints} ${endpoints === 1 ? 'endpoint' : 'endpoints'} (of one worker: ${connections} connections, ${active} busy)`;
+  return `${balancing} over ${endpoints} ${endpoints === 1 ? 'endpoint' : 'endpoints'} (of one worker: ${connections} connections, ${active} busy${kept(held.upstream)})`;
+}
+
+/** Those that get no requests, by the first reason each. */
+function kept(upstream: Upstream): string {
+  const counts = new Map<Reason, number>();
+  for (const { blocked } of upstream.states()) {
+    const [reason] = blocked;
+    if (reason !== undefined) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  }
+  return Array.from(counts, ([reason, count]) => `, ${count} ${BLOCKED[reason]}`).join('');
 }
 
 /** Null: it is forwarded. */

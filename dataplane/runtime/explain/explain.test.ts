@@ -134,6 +134,20 @@ describe('a request that gets through', () => {
     expect(JSON.stringify(told)).not.toMatch(/the-key|a secret|token=/);
   });
 
+  test('endpoints that are kept away are told, and a breaker that is open', async () => {
+    const gateway = await shop();
+    const [orders, canary] = gateway.upstreams;
+    if (orders === undefined || canary === undefined) throw new Error('no upstreams');
+    orders.stats = { endpoints: 4, connections: 1, active: 2, pending: 0 };
+    orders.blocked = [['ejected', 'open'], [], ['ejected'], ['unhealthy']];
+    canary.stats = { ...canary.stats, breaker: 'open' };
+    const told = await ask(gateway, 'GET /orders/42', ['x-api-key', 'the-key']);
+    expect(told.backends.map(({ text }) => text)).toEqual([
+      'round robin over 4 endpoints (of one worker: 1 connections, 2 busy, 2 ejected, 1 unhealthy)',
+      'its circuit breaker is open: answers 503 breaker-open',
+    ]);
+  });
+
   test('the share of a backend with policies of its own, where it is asked for', async () => {
     const told = await ask(await shop(), 'GET /orders/42', [], hosts[0], 'canary');
     expect(told.sections.map(({ section, source }) => [section, source])).toEqual([

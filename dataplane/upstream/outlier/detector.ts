@@ -27,6 +27,8 @@ export class OutlierDetector implements TimerOwner {
   private readonly options: DetectorOptions;
   private readonly records = new Set<EndpointRecord>();
   private readonly timer: Timer = new Timer(this);
+  /** Of the records. */
+  private ejected = 0;
   /** Whether anything is judged by the interval. */
   private readonly judges: boolean;
   /** End of the running interval; 0: there is none. */
@@ -47,7 +49,7 @@ export class OutlierDetector implements TimerOwner {
 
   /** The endpoint is gone. */
   forget(record: EndpointRecord): void {
-    this.records.delete(record);
+    if (this.records.delete(record) && record.ejected) this.ejected--;
     record.gone = true;
   }
 
@@ -69,9 +71,7 @@ export class OutlierDetector implements TimerOwner {
   eject(record: EndpointRecord, reason: EjectionReason): void {
     const { settings, options } = this;
     if (record.gone || record.ejected) return;
-    let ejected = 0;
-    for (const one of this.records) if (one.ejected) ejected++;
-    if (ejected >= ejectable(this.records.size, settings.maxEjectedPercent)) {
+    if (this.ejected >= ejectable(this.records.size, settings.maxEjectedPercent)) {
       options.onSpared(record, reason);
       return;
     }
@@ -79,6 +79,7 @@ export class OutlierDetector implements TimerOwner {
     // More would not make it longer, and take longer to shrink.
     if (record.ejections * settings.baseEjectionMs < settings.maxEjectionMs) record.ejections++;
     const forMs = ejectionMs(record.ejections, settings, options.random());
+    this.ejected++;
     record.eject(nowMs + forMs);
     if (this.endsMs === 0) this.begin(nowMs);
     this.arm();
@@ -89,6 +90,7 @@ export class OutlierDetector implements TimerOwner {
     const nowMs = this.now();
     for (const record of this.records) {
       if (!record.ejected || record.untilMs > nowMs) continue;
+      this.ejected--;
       record.readmit(nowMs);
       this.options.onReadmitted(record);
     }
@@ -100,6 +102,7 @@ export class OutlierDetector implements TimerOwner {
     this.options.wheel.drop(this.timer);
     for (const record of this.records) record.gone = true;
     this.records.clear();
+    this.ejected = 0;
   }
 
   private begin(nowMs: number): void {
