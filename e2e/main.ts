@@ -9,7 +9,7 @@ import { failuresOf } from './failures.ts';
 const help = `usage: node e2e/main.ts [NAME …] [-- vitest options]
 
 Runs the end-to-end tests, on real parts, one after the other:
-  access-outages chaos chart components crds controller cluster limits stores bench
+  access-outages chaos chart components crds controller cluster limits overload stores bench
                                         bring their own API server, cluster or nothing at all
   the scenarios                         folders with a scenario.test.ts, all in one cluster:
       on Linux as root   a cluster of local processes, built from its Go modules (cached under ~/.cache/tidegate)

@@ -32,6 +32,7 @@ export function createH2cListener(options: ListenerOptions): Listener {
 }
 
 class H2cListener implements Listener {
+  readonly accepted = [0];
   private readonly options: ListenerOptions;
   private readonly limits: ListenerLimits;
   private readonly timeouts: ListenerTimeouts;
@@ -109,6 +110,7 @@ class H2cListener implements Listener {
   }
 
   private onConnection(socket: Socket): void {
+    (this.accepted[0] as number)++;
     if (this.sockets.size >= this.limits.maxConnections) {
       this.overflow++;
       socket.destroy();

@@ -15,8 +15,14 @@ import {
   type ListenerTimeouts,
 } from './options.ts';
 
-/** Connections the kernel holds until they are accepted. */
+/**
+ * libuv accepts one connection a turn of the event loop from each listening socket: a worker whose turns are long would leave clients waiting
+ * in the kernel for seconds. With `reusePort` it has several, and the kernel spreads connections over them.
+ */
+const SOCKETS = 32;
+/** Connections the kernel holds until they are accepted, of one socket; and of each of several. */
 const BACKLOG = 4096;
+const SHARED_BACKLOG = 256;
 
 export function createHttp1Listener(options: ListenerOptions): Listener {
   return new Http1Listener(options);
@@ -24,6 +30,7 @@ export function createHttp1Listener(options: ListenerOptions): Listener {
 
 /** What a connection sees of its listener, and what the outside sees as Listener. */
 export class Http1Listener implements Listener {
+  readonly accepted: number[] = [];
   readonly limits: ListenerLimits;
   readonly timeouts: ListenerTimeouts;
   readonly wheel: TimerWheel;
@@ -38,7 +45,7 @@ export class Http1Listener implements Listener {
   /** `close` was called: a connection without a request closes. */
   stopping = false;
   private readonly options: ListenerOptions;
-  private readonly server: net.Server;
+  private readonly servers: net.Server[] = [];
   private readonly connections = new Set<Http1Connection>();
   private inFlight = 0;
   private requests = 0;
@@ -57,9 +64,6 @@ export class Http1Listener implements Listener {
     this.refuse = options.refuse;
     this.onError = options.onError ?? (() => {});
     this.epochMs = options.epochMs ?? Date.now;
-    this.server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: false }, (socket) =>
-      this.accept(socket),
-    );
   }
 
   get stats(): ListenerStats {
@@ -72,19 +76,11 @@ export class Http1Listener implements Listener {
     };
   }
 
-  listen(): Promise<{ address: string; port: number }> {
-    const { server } = this;
-    const { host, port, reusePort = false } = this.options;
-    return new Promise((resolve, reject) => {
-      server.once('error', reject);
-      server.listen({ host, port, backlog: BACKLOG, reusePort }, () => {
-        server.off('error', reject);
-        // An accept that fails (out of descriptors) must not end the worker.
-        server.on('error', this.onError);
-        const { address, port: bound } = server.address() as net.AddressInfo;
-        resolve({ address, port: bound });
-      });
-    });
+  async listen(): Promise<{ address: string; port: number }> {
+    const first = await this.open(this.options.port);
+    const more = this.options.reusePort === true ? SOCKETS - 1 : 0;
+    await Promise.all(Array.from({ length: more }, () => this.open(first.port)));
+    return first;
   }
 
   beginDrain(): void {
@@ -94,9 +90,9 @@ export class Http1Listener implements Listener {
   async close(graceMs: number): Promise<void> {
     this.draining = true;
     this.stopping = true;
-    const closed = new Promise<void>((resolve) => {
-      this.server.close(() => resolve());
-    });
+    const closed = Promise.all(
+      this.servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+    );
     for (const connection of this.connections) connection.drain();
     if (this.connections.size > 0) {
       await new Promise<void>((resolve) => {
@@ -131,6 +127,27 @@ export class Http1Listener implements Listener {
   closed(connection: Http1Connection): void {
     this.connections.delete(connection);
     if (this.connections.size === 0) this.onEmpty?.();
+  }
+
+  private open(port: number): Promise<{ address: string; port: number }> {
+    const { host, reusePort = false } = this.options;
+    const backlog = reusePort ? SHARED_BACKLOG : BACKLOG;
+    const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: false }, (socket) => {
+      (this.accepted[place] as number)++;
+      this.accept(socket);
+    });
+    const place = this.servers.push(server) - 1;
+    this.accepted.push(0);
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ host, port, backlog, reusePort }, () => {
+        server.off('error', reject);
+        // An accept that fails (out of descriptors) must not end the worker.
+        server.on('error', this.onError);
+        const { address, port: bound } = server.address() as net.AddressInfo;
+        resolve({ address, port: bound });
+      });
+    });
   }
 
   private accept(socket: net.Socket): void {

@@ -88,6 +88,8 @@ export interface ListenerStats {
 }
 
 export interface Listener {
+  /** Connections accepted since the start, by listening socket, those turned away included; goes on to change. */
+  readonly accepted: readonly number[];
   listen(): Promise<{ address: string; port: number }>;
   /** From now on answers end their connection. New connections are still accepted. */
   beginDrain(): void;

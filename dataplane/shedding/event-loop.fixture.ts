@@ -49,6 +49,7 @@ export function simulate(simulation: Simulation): Simulated {
   const overload = new Overload({
     now: () => nowMs,
     cpuMs: () => cpuMs,
+    turns: () => 0,
     setTimer: (run, delayMs) => {
       timer = { run, dueMs: nowMs + delayMs };
     },

@@ -12,7 +12,7 @@ export interface LoopDelayDeps {
   /** Runs `run` after `delayMs`; must not keep the process alive. */
   readonly setTimer: (run: () => void, delayMs: number) => void;
   /** Told of each measurement. True: more are wanted, also where no request comes. */
-  readonly onSample: (delayMs: number, nowMs: number) => boolean;
+  readonly onSample: (delayMs: number, nowMs: number, cpuMs: number) => boolean;
 }
 
 /** Between two firings of the timer, and between two measurements within a turn. */
@@ -51,14 +51,15 @@ export class LoopDelay {
       return;
     }
     this.nextMs = nowMs + PERIOD_MS;
-    const delayMs = this.#own(nowMs - this.#dueMs, this.#deps.cpuMs());
-    this.#deps.onSample(Math.max(this.#delayMs, delayMs), nowMs);
+    const cpuMs = this.#deps.cpuMs();
+    this.#deps.onSample(Math.max(this.#delayMs, this.#own(nowMs, cpuMs)), nowMs, cpuMs);
   }
 
   #fire(): void {
     const nowMs = this.#deps.now();
-    this.#delayMs = this.#own(nowMs - this.#dueMs, this.#deps.cpuMs());
-    const wanted = this.#deps.onSample(this.#delayMs, nowMs);
+    const cpuMs = this.#deps.cpuMs();
+    this.#delayMs = this.#own(nowMs, cpuMs);
+    const wanted = this.#deps.onSample(this.#delayMs, nowMs, cpuMs);
     this.#idle = this.busy || wanted ? 0 : this.#idle + 1;
     this.busy = false;
     if (this.#idle < IDLE_FIRINGS) {
@@ -79,7 +80,7 @@ export class LoopDelay {
 
   readonly #onTimer = (): void => this.#fire();
 
-  #own(lateMs: number, cpuMs: number): number {
-    return Math.max(0, Math.min(lateMs, cpuMs - this.#cpuMs));
+  #own(nowMs: number, cpuMs: number): number {
+    return Math.max(0, Math.min(nowMs - this.#dueMs, cpuMs - this.#cpuMs));
   }
 }

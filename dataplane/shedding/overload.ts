@@ -1,4 +1,8 @@
-/** What a worker knows of its own overload: the delay of its event loop, and for each target that policies name what share must go. */
+/**
+ * What a worker knows of its own overload: the delay of its event loop, the queue of connections before it, and for each target that policies
+ * name what share must go.
+ */
+import { AcceptQueue } from './accept-queue.ts';
 import { Apportion } from './apportion.ts';
 import { DelayController } from './delay-controller.ts';
 import { LoopDelay, type LoopDelayDeps } from './loop-delay.ts';
@@ -38,13 +42,23 @@ export class LoopGuard {
   }
 }
 
+export interface OverloadDeps extends Omit<LoopDelayDeps, 'onSample'> {
+  /** Turns of the event loop so far. */
+  readonly turns: () => number;
+}
+
 export class Overload {
+  /** Connections accepted so far, by listening socket. */
+  accepted: readonly number[] = [];
+  readonly #turns: () => number;
+  readonly #queue = new AcceptQueue();
   readonly #loop: LoopDelay;
   readonly #guards = new Map<number, { readonly guard: LoopGuard; users: number }>();
   #peakMs = 0;
 
-  constructor(deps: Omit<LoopDelayDeps, 'onSample'>) {
-    this.#loop = new LoopDelay({ ...deps, onSample: (delayMs, nowMs) => this.#sample(delayMs, nowMs) });
+  constructor(deps: OverloadDeps) {
+    this.#turns = deps.turns;
+    this.#loop = new LoopDelay({ ...deps, onSample: (...sample) => this.#sample(...sample) });
   }
 
   /** The guard of a target; each `hold` needs its `release`. */
@@ -72,7 +86,8 @@ export class Overload {
     return { delayMs, level };
   }
 
-  #sample(delayMs: number, nowMs: number): boolean {
+  #sample(loopMs: number, nowMs: number, cpuMs: number): boolean {
+    const delayMs = Math.max(loopMs, this.#queue.sample(this.#turns(), this.accepted, cpuMs));
     if (delayMs > this.#peakMs) this.#peakMs = delayMs;
     let pressed = false;
     for (const { guard } of this.#guards.values()) {
@@ -91,6 +106,7 @@ export function createOverload(): Overload {
       const { user, system } = process.threadCpuUsage();
       return (user + system) / 1000;
     },
+    turns: () => performance.nodeTiming.uvMetricsInfo.loopCount,
     setTimer: (run, delayMs) => {
       setTimeout(run, delayMs).unref();
     },

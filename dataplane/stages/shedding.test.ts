@@ -17,6 +17,7 @@ class Worker {
   readonly overload = new Overload({
     now: () => this.nowMs,
     cpuMs: () => this.#cpuMs,
+    turns: () => 0,
     setTimer: (run) => {
       this.#timer = run;
     },

@@ -169,7 +169,9 @@ export class Gateway {
     };
     // The first request finds its stores.
     await this.#services.ready();
-    const http = await this.#open(createHttp1Listener({ ...common, port: httpPort }), httpPort);
+    const http1 = createHttp1Listener({ ...common, port: httpPort });
+    const http = await this.#open(http1, httpPort);
+    this.#services.services.overload.accepted = http1.accepted;
     if (h2cPort === 0) return { httpPort: http, h2cPort: 0 };
     // node:http2 takes several megabytes a thread.
     const { createH2cListener } = await import('../listener/h2c.ts');
