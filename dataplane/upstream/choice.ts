@@ -75,7 +75,11 @@ export class Choice {
 
   /** An endpoint is blocked, or no longer. */
   blocked(pool: EndpointPool): void {
-    if (pool.blocked === 0) this.#slowStart.begin(pool);
+    if (pool.blocked === 0) {
+      // The penalty for failing would keep requests from it long after it is back, and those a half-open breaker waits for too.
+      pool.latency?.forget();
+      this.#slowStart.begin(pool);
+    }
     this.outdate();
   }
 

@@ -44,6 +44,11 @@ export class LatencyMeter implements Watcher {
     this.#observe(Math.min(MAX_FAILURE_MS, Math.max(FAILURE_MS, doubled)));
   }
 
+  /** What was learned no longer holds. */
+  forget(): void {
+    this.#estimateMs = 0;
+  }
+
   /** ms; 0: nothing is known. `active`: requests in flight. */
   at(nowMs: number, active: number): number {
     const estimateMs = this.#estimateMs;

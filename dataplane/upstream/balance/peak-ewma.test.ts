@@ -32,6 +32,16 @@ describe('latency meter', () => {
     for (let i = 0; i < 20; i++) meter.failed();
     expect(meter.at(clock.ms, 0)).toBe(30_000);
   });
+
+  test('knows nothing after it has forgotten, however long ago it failed', () => {
+    const clock = { ms: 1_000 };
+    const meter = new LatencyMeter(() => clock.ms);
+    meter.failed();
+    meter.forget();
+    expect(meter.at(clock.ms, 0)).toBe(0);
+    meter.answered(200, 10);
+    expect(meter.at(clock.ms, 0)).toBe(10);
+  });
 });
 
 /** Sends one request a step, `stepMs` apart; each endpoint answers after its latency. Returns how many each got. */
