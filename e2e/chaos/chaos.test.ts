@@ -76,7 +76,11 @@ describe('what has to hold', () => {
 
   it('holds', () => {
     expect(broken(fault, plain, good)).toEqual([]);
-    expect(broken({ ...fault, judgedByShare: true }, plain, { ...good, ejectedAfterMs: null })).toEqual([]);
+    expect(broken({ ...fault, judgedBy: 'share' }, plain, { ...good, ejectedAfterMs: null })).toEqual([]);
+    expect(broken(fault, plain, { ...good, ejectedAfterMs: null, faultyShare: 0.08 })).toEqual([]);
+    expect(
+      broken({ ...fault, judgedBy: 'failures' }, plain, { ...good, ejectedAfterMs: null, faultyShare: 0.2 }),
+    ).toEqual([]);
     expect(broken({ ...fault, failsAtMost: 0.05 }, plain, { ...good, failedShare: 0.05 })).toEqual([]);
   });
 
@@ -86,13 +90,13 @@ describe('what has to hold', () => {
     ['failures at the end', { failedAtEnd: 2 }, /2 still failed/],
     ['a retry storm', { amplification: 1.21 }, /1\.21 requests sent upstream for each/],
     ['no readmission', { readmittedAfterMs: null }, /not readmitted/],
-    ['no ejection', { ejectedAfterMs: null }, /never ejected/],
+    ['no ejection', { ejectedAfterMs: null, faultyShare: 0.09 }, /neither ejected nor avoided/],
   ])('is broken by %s', (_, change, says) => {
     expect(broken(fault, plain, { ...good, ...change })).toEqual([expect.stringMatching(says)]);
   });
 
   it('is broken where it is judged by its share and has not half of it less', () => {
-    const found = broken({ ...fault, judgedByShare: true }, plain, { ...good, faultyShare: 0.09 });
+    const found = broken({ ...fault, judgedBy: 'share' }, plain, { ...good, faultyShare: 0.09 });
     expect(found).toEqual([expect.stringMatching(/9\.00 % of the requests, without the policy 16\.00 %/)]);
   });
 });

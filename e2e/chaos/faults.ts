@@ -1,5 +1,6 @@
 /** What is done to one backend (or all), how it ends, and how much of it a client may notice with the policy. */
 import { FLAP_MS, type Mode } from './backend-terms.ts';
+import type { Judged } from './figures.ts';
 import type { Backend } from './fleet.ts';
 
 export interface Fault {
@@ -13,8 +14,8 @@ export interface Fault {
   readonly failsAtMost: number;
   /** Why that is more than 0. */
   readonly why?: string;
-  /** Requests fail so slowly, or not at all, that it may never be ejected; then the share it still gets is judged. */
-  readonly judgedByShare?: true;
+  /** What the policy has to do about the endpoint; see Judged. `ejection` when absent. */
+  readonly judgedBy?: Judged['judgedBy'];
 }
 
 function behaving(name: string, mode: Mode, about: string, more: Partial<Fault> = {}): Fault {
@@ -45,7 +46,7 @@ export const faults: readonly Fault[] = [
     failsAtMost: 0.05,
     why: 'half of the answer has reached the client: it can not be repeated, only stopped',
   }),
-  behaving('slowed', 'slow', '20 times slower', { judgedByShare: true }),
+  behaving('slowed', 'slow', '20 times slower', { judgedBy: 'share' }),
   behaving('garbage', 'garbage', 'answers with bytes that are no HTTP'),
   behaving('silent', 'silent', 'accepts, reads, never answers'),
   behaving('flapping', 'flap', `gone and back every ${FLAP_MS} ms, its connections reset`),
@@ -56,7 +57,10 @@ export const faults: readonly Fault[] = [
     inject: (backend) => backend.fillBacklog(),
     heal: (backend) => backend.emptyBacklog(),
   },
-  behaving('closing', 'closing', 'closes a reused connection when a request comes', { judgedByShare: true }),
+  behaving('closing', 'closing', 'closes a reused connection when a request comes', {
+    // Every server does so now and then: it is no reason to leave it.
+    judgedBy: 'failures',
+  }),
   behaving('storm', 'storm', '503 to everything but health checks'),
   behaving('storm-all', 'storm', 'all of them: 503 to everything but health checks', {
     everywhere: true,

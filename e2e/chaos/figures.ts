@@ -101,13 +101,17 @@ function share(part: number, whole: number): number {
 
 /** Requests sent upstream by requests received, at most. */
 export const MAX_AMPLIFICATION = 1.2;
-/** Where it is judged by its share: at most this part of what it gets without the policy. */
+/** One that is avoided gets at most this part of what it gets without the policy. */
 export const MAX_RELATIVE_SHARE = 0.5;
 
 export interface Judged {
   readonly name: string;
   readonly failsAtMost: number;
-  readonly judgedByShare?: true;
+  /**
+   * `ejection`: it is blocked while the fault lasts, or avoided. `share`: it is avoided. `failures`: neither, requests just must not fail.
+   * `ejection` when absent.
+   */
+  readonly judgedBy?: 'ejection' | 'share' | 'failures' | undefined;
 }
 
 /** What is broken of what has to hold, in words; empty: nothing. */
@@ -126,11 +130,14 @@ export function broken(fault: Judged, plain: Side, guarded: Side): string[] {
     );
   }
   if (guarded.readmittedAfterMs === null) found.push('not readmitted');
-  if (fault.judgedByShare && guarded.faultyShare > plain.faultyShare * MAX_RELATIVE_SHARE) {
+  // Balancing may avoid it so well that nothing is left to eject it for.
+  const avoided = guarded.faultyShare <= plain.faultyShare * MAX_RELATIVE_SHARE && plain.faultyShare > 0;
+  if (fault.judgedBy === 'share' && !avoided) {
     found.push(
       `it got ${percent(guarded.faultyShare)} of the requests, without the policy ${percent(plain.faultyShare)}`,
     );
   }
-  if (!fault.judgedByShare && guarded.ejectedAfterMs === null) found.push('never ejected');
+  if ((fault.judgedBy ?? 'ejection') === 'ejection' && !avoided && guarded.ejectedAfterMs === null)
+    found.push('neither ejected nor avoided');
   return found.map((what) => `${fault.name}: ${what}`);
 }

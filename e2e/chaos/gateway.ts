@@ -1,7 +1,7 @@
 /** The compiled programs, a controller with files and one data plane with one worker, and how endpoints look to it. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ok, startController, startDataPlane } from '../bench/peers/tidegate.ts';
+import { ok, startController, startDataPlane, throwIfRefused } from '../bench/peers/tidegate.ts';
 import { freePorts } from '../bench/ports.ts';
 import { type Programs, untilReady } from '../bench/programs.ts';
 
@@ -29,9 +29,7 @@ export async function startGateway(
   for (const [name, text] of Object.entries(objects)) writeFileSync(join(files, name), text);
   const [port = 0, adminPort = 0] = await freePorts(2);
   await startController({ programs, dir, files });
-  const log = readFileSync(join(dir, 'controller.log'), 'utf8');
-  const refused = log.split('\n').find((line) => line.includes('"refused"'));
-  if (refused !== undefined) throw new Error(`the controller refuses the objects: ${refused}`);
+  throwIfRefused(dir);
   const options = { programs, dir, port, adminPort, workers: 1, accessLog: join(dir, 'access.log') };
   const { program, url, readyUrl } = await startDataPlane(options);
   await untilReady(program, () => ok(readyUrl));

@@ -24,7 +24,7 @@ const passive = {
   consecutiveErrors: 5,
   consecutiveConnectErrors: 2,
   latency: { minRequests: 20, factorPercent: 500 },
-  interval: '500ms',
+  interval: '1s',
   baseEjection: '1s',
   maxEjection: '4s',
   maxEjectedPercent: 50,
