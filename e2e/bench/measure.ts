@@ -35,6 +35,11 @@ export interface LoadOptions {
 
 /** One `wrk` run, one thread, keep-alive. */
 export async function load(options: LoadOptions): Promise<LoadResult> {
+  return parseWrk(await runWrk(options));
+}
+
+/** The same; what wrk and the script print. */
+export async function runWrk(options: LoadOptions): Promise<string> {
   const { stdout } = await run(
     'taskset',
     [
@@ -44,7 +49,7 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
     ],
     { timeout: options.seconds * 1000 + 20_000 },
   );
-  return parseWrk(stdout);
+  return stdout;
 }
 
 /** Reads wrk 4's report. Throws when a figure is missing, so that a changed format is not taken for zero. */

@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { bodies } from '../peers/backend.ts';
 import { envoy } from '../peers/envoy.ts';
 import { nginx } from '../peers/nginx.ts';
-import type { Peer } from '../peers/peer.ts';
 import { plain, tidegate } from '../peers/tidegate.ts';
+import type { Contest } from '../scenarios/compare.ts';
 import type { Request } from '../scenarios/turns.ts';
 import { envoyStack } from './envoy-stack.ts';
 import { byTenant, limitSection, wholeStack } from './policies.ts';
@@ -12,32 +12,6 @@ import { besideSections, tidegateWith, withApiKeys, withSections } from './tideg
 import type { TokenMaker } from './tokens.ts';
 import { KEY_HEADER, ORIGIN, TENANT_HEADER } from './what.ts';
 import { type Varying, writeWrkScript } from './wrk-script.ts';
-
-/** CPU a request of `proxy` by that of `against`, turn by turn; the median of these. */
-export interface Goal {
-  readonly proxy: string;
-  readonly against: string;
-  readonly atMost: number;
-}
-
-/** A request that must be answered so before anything is measured: shows that the sections are there. */
-export interface Check {
-  readonly proxies: readonly string[];
-  readonly headers: Readonly<Record<string, string>>;
-  readonly status: number;
-}
-
-export interface Contest {
-  /** Name of its folder. */
-  readonly id: string;
-  readonly name: string;
-  readonly peers: readonly Peer[];
-  readonly request: Request;
-  readonly checks: readonly Check[];
-  readonly goals: readonly Goal[];
-  /** Requests to a path of `proxy` before the turns, so that its code has run. */
-  readonly before?: { readonly proxy: string; readonly request: Request };
-}
 
 export interface Surroundings {
   /** For scripts and their values. */

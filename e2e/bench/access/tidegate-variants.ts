@@ -1,6 +1,6 @@
 /** Tidegate with the policies under measurement, everything else as in peers/tidegate.ts: access log and metrics on. */
 import type { Peer } from '../peers/peer.ts';
-import { backendYaml, plain, routeYaml, startTidegate, type Variant } from '../peers/tidegate.ts';
+import { backendAt, plain, routeYaml, startTidegate, type Variant } from '../peers/tidegate.ts';
 import { apiKeySection, policyYaml, type Sections, secretYaml } from './policies.ts';
 
 export function tidegateWith(name: string, about: string, variant: Variant): Peer {
@@ -18,8 +18,8 @@ export function withSections(sections: Sections, env: Readonly<Record<string, st
 /** The plain Route beside one at /stack that has these sections. */
 export function besideSections(sections: Sections): Variant {
   return {
-    files: ({ backendPort }) => ({
-      'gateway.yaml': [backendYaml(backendPort), routeYaml('all', '/'), routeYaml('stack', '/stack')].join('---\n'),
+    files: ({ endpoints }) => ({
+      'gateway.yaml': [backendAt(endpoints), routeYaml('all', '/'), routeYaml('stack', '/stack')].join('---\n'),
       'policy.yaml': policyYaml('other', 'stack', sections),
     }),
   };

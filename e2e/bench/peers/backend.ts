@@ -21,19 +21,25 @@ export interface BackendOptions {
   readonly programs: Programs;
   readonly dir: string;
   readonly port: number;
+  /** 127.0.0.1 when absent. */
+  readonly addresses?: readonly string[];
+  /** One process that can be killed, without a master that starts another. */
+  readonly single?: true;
+  /** A field of its responses. */
+  readonly mark?: string;
   readonly core: number;
   readonly nginx: string;
 }
 
 export async function startBackend(options: BackendOptions): Promise<Program> {
-  const { dir, port } = options;
+  const { dir, port, addresses = ['127.0.0.1'] } = options;
   mkdirSync(join(dir, 'files'), { recursive: true });
   writeFileSync(join(dir, 'files', 'large'), bodies.large.content);
   const file = join(dir, 'nginx.conf');
   writeFileSync(
     file,
     `daemon off;
-worker_processes 1;
+${options.single ? 'master_process off' : 'worker_processes 1'};
 pid ${join(dir, 'nginx.pid')};
 error_log ${join(dir, 'error.log')} error;
 events { worker_connections 4096; }
@@ -51,7 +57,8 @@ http {
   keepalive_requests 1000000000;
   keepalive_timeout 300s;
   server {
-    listen 127.0.0.1:${port} backlog=4096;
+    ${addresses.map((address) => `listen ${address}:${port} backlog=4096;`).join(' ')}
+    ${options.mark === undefined ? '' : `add_header ${options.mark} 1;`}
     root ${join(dir, 'files')};
     location = ${bodies.small.path} { return 200 '${small}'; }
     location = ${bodies.large.path} { }
@@ -65,7 +72,7 @@ http {
     core: options.core,
     logFile: join(dir, 'out.log'),
   });
-  await untilReady(program, () => answers(`http://127.0.0.1:${port}${bodies.small.path}`, bodies.small.content));
+  await untilReady(program, () => answers(`http://${addresses[0]}:${port}${bodies.small.path}`, bodies.small.content));
   return program;
 }
 

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Program } from '../programs.ts';
-import { binary, type Peer, type PeerContext } from './peer.ts';
+import { binary, type Endpoint, type Peer, type PeerContext } from './peer.ts';
 
 export const type = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
 
@@ -11,10 +11,14 @@ export interface EnvoyFeatures {
   readonly filters: readonly object[];
   /** More fields of the only route. */
   readonly route: object;
+  /** More fields of its action. */
+  readonly action?: object;
+  /** More fields of the only cluster. */
+  readonly cluster?: object;
 }
 
-function configuration(port: number, backendPort: number, features: EnvoyFeatures): object {
-  const socketAddress = (port_value: number) => ({ socket_address: { address: '127.0.0.1', port_value } });
+function configuration(port: number, endpoints: readonly Endpoint[], features: EnvoyFeatures): object {
+  const socketAddress = (address: string, port_value: number) => ({ socket_address: { address, port_value } });
   const connectionManager = {
     '@type': type('filters.network.http_connection_manager.v3.HttpConnectionManager'),
     stat_prefix: 'in',
@@ -25,7 +29,13 @@ function configuration(port: number, backendPort: number, features: EnvoyFeature
         {
           name: 'all',
           domains: ['*'],
-          routes: [{ match: { prefix: '/' }, route: { cluster: 'backend', timeout: '60s' }, ...features.route }],
+          routes: [
+            {
+              match: { prefix: '/' },
+              route: { cluster: 'backend', timeout: '60s', ...features.action },
+              ...features.route,
+            },
+          ],
         },
       ],
     },
@@ -39,7 +49,7 @@ function configuration(port: number, backendPort: number, features: EnvoyFeature
       listeners: [
         {
           name: 'in',
-          address: socketAddress(port),
+          address: socketAddress('127.0.0.1', port),
           filter_chains: [{ filters: [{ name: 'http', typed_config: connectionManager }] }],
         },
       ],
@@ -51,8 +61,15 @@ function configuration(port: number, backendPort: number, features: EnvoyFeature
           circuit_breakers: { thresholds: [{ max_connections: 4096, max_pending_requests: 4096, max_requests: 4096 }] },
           load_assignment: {
             cluster_name: 'backend',
-            endpoints: [{ lb_endpoints: [{ endpoint: { address: socketAddress(backendPort) } }] }],
+            endpoints: [
+              {
+                lb_endpoints: endpoints.map(({ address, port }) => ({
+                  endpoint: { address: socketAddress(address, port) },
+                })),
+              },
+            ],
           },
+          ...features.cluster,
         },
       ],
     },
@@ -61,7 +78,7 @@ function configuration(port: number, backendPort: number, features: EnvoyFeature
 
 export async function startEnvoy(context: PeerContext, features: EnvoyFeatures): Promise<Program> {
   const file = join(context.dir, 'envoy.json');
-  writeFileSync(file, JSON.stringify(configuration(context.port, context.backendPort, features), undefined, 2));
+  writeFileSync(file, JSON.stringify(configuration(context.port, context.endpoints, features), undefined, 2));
   return context.programs.start('envoy', binary(context, 'envoy'), {
     args: ['-c', file, '--concurrency', '1', '--disable-hot-restart', '--log-level', 'warning'],
     core: context.core,

@@ -1,17 +1,21 @@
 /** HAProxy, one thread, with connection reuse; buffers of 64 KiB so that the large body is not moved in small steps. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { binary, type Peer } from './peer.ts';
+import type { Program } from '../programs.ts';
+import { binary, type Peer, type PeerContext } from './peer.ts';
 
-export const haproxy: Peer = {
-  name: 'haproxy',
-  about: '1 thread, connection reuse, 64 KiB buffers, no access log',
-  needs: ['haproxy'],
-  start: async (context) => {
-    const file = join(context.dir, 'haproxy.cfg');
-    writeFileSync(
-      file,
-      `global
+export interface HaproxyFeatures {
+  /** Lines of the backend, before its servers. */
+  readonly backend?: readonly string[];
+  /** Parameters of each server. */
+  readonly server?: string;
+}
+
+function configuration(context: PeerContext, { backend = [], server = '' }: HaproxyFeatures): string {
+  const servers = context.endpoints.map(
+    ({ address, port }, i) => `server s${i} ${address}:${port} pool-max-conn 256 ${server}`,
+  );
+  return `global
   nbthread 1
   maxconn 4096
   tune.bufsize 65536
@@ -28,13 +32,23 @@ frontend in
   option forwardfor
   default_backend backend
 backend backend
-  server one 127.0.0.1:${context.backendPort} pool-max-conn 256
-`,
-    );
-    return context.programs.start('haproxy', binary(context, 'haproxy'), {
-      args: ['-f', file, '-db'],
-      core: context.core,
-      logFile: join(context.dir, 'out.log'),
-    });
-  },
+  ${[...backend, ...servers].join('\n  ')}
+`;
+}
+
+export async function startHaproxy(context: PeerContext, features: HaproxyFeatures): Promise<Program> {
+  const file = join(context.dir, 'haproxy.cfg');
+  writeFileSync(file, configuration(context, features));
+  return context.programs.start('haproxy', binary(context, 'haproxy'), {
+    args: ['-f', file, '-db'],
+    core: context.core,
+    logFile: join(context.dir, 'out.log'),
+  });
+}
+
+export const haproxy: Peer = {
+  name: 'haproxy',
+  about: '1 thread, connection reuse, 64 KiB buffers, no access log',
+  needs: ['haproxy'],
+  start: (context) => startHaproxy(context, {}),
 };

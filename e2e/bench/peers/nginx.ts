@@ -4,7 +4,22 @@ import { join } from 'node:path';
 import type { Program } from '../programs.ts';
 import { binary, type Peer, type PeerContext } from './peer.ts';
 
-function configuration(context: PeerContext, log: boolean): string {
+export interface NginxFeatures {
+  /** An access log. */
+  readonly log?: true;
+  /** Lines of the upstream, before its servers. */
+  readonly upstream?: readonly string[];
+  /** Parameters of each server. */
+  readonly server?: string;
+  /** More lines of the location. */
+  readonly location?: readonly string[];
+}
+
+function configuration(
+  context: PeerContext,
+  { log, upstream = [], server = '', location = [] }: NginxFeatures,
+): string {
+  const servers = context.endpoints.map(({ address, port }) => `server ${address}:${port} ${server};`);
   const access = log
     ? `access_log ${join(context.dir, 'access.log')} combined buffer=64k flush=1s;`
     : 'access_log off;';
@@ -24,7 +39,7 @@ http {
   keepalive_requests 1000000000;
   keepalive_timeout 300s;
   upstream backend {
-    server 127.0.0.1:${context.backendPort};
+    ${[...upstream, ...servers].join('\n    ')}
     keepalive 256;
     keepalive_requests 1000000000;
   }
@@ -41,15 +56,16 @@ http {
       proxy_buffers 8 64k;
       proxy_busy_buffers_size 128k;
       proxy_max_temp_file_size 0;
+      ${location.join('\n      ')}
     }
   }
 }
 `;
 }
 
-async function start(context: PeerContext, log: boolean): Promise<Program> {
+export async function startNginx(context: PeerContext, features: NginxFeatures): Promise<Program> {
   const file = join(context.dir, 'nginx.conf');
-  writeFileSync(file, configuration(context, log));
+  writeFileSync(file, configuration(context, features));
   return context.programs.start('nginx', binary(context, 'nginx'), {
     args: ['-p', context.dir, '-c', file],
     core: context.core,
@@ -61,12 +77,12 @@ export const nginx: Peer = {
   name: 'nginx',
   about: '1 worker, keep-alive to the backend, no access log',
   needs: ['nginx'],
-  start: (context) => start(context, false),
+  start: (context) => startNginx(context, {}),
 };
 
 export const nginxLogging: Peer = {
   name: 'nginx+log',
   about: 'the same with an access log (combined, buffered 64 KiB)',
   needs: ['nginx'],
-  start: (context) => start(context, true),
+  start: (context) => startNginx(context, { log: true }),
 };

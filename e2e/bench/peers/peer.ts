@@ -1,14 +1,19 @@
 /** A proxy under measurement: how it is started on one core, in front of one backend. */
 import type { Program, Programs } from '../programs.ts';
 
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+}
+
 export interface PeerContext {
   readonly programs: Programs;
   /** An empty folder of its own for configuration, logs and sockets. */
   readonly dir: string;
   /** Port on 127.0.0.1 to listen on; free a moment ago. */
   readonly port: number;
-  /** Port on 127.0.0.1 of the backend. */
-  readonly backendPort: number;
+  /** Of the backend; one, unless the scenario says otherwise. */
+  readonly endpoints: readonly Endpoint[];
   /** CPU the proxy has to itself. */
   readonly core: number;
   /** CPU for whatever belongs to the proxy but does not carry requests (a control plane). */
@@ -31,4 +36,10 @@ export function binary(context: PeerContext, name: string): string {
   const path = context.binaries.get(name);
   if (path === undefined) throw new Error(`${name} is not installed`);
   return path;
+}
+
+/** Throws where there is none. */
+export function urlOf(endpoint: Endpoint | undefined): string {
+  if (endpoint === undefined) throw new Error('no endpoint');
+  return `http://${endpoint.address}:${endpoint.port}`;
 }

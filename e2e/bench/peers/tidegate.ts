@@ -1,9 +1,9 @@
 /** Tidegate as `tidegate run` starts it: its two compiled programs, one worker, metrics on, configuration from files. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePorts } from '../ports.ts';
 import { type Program, type Programs, untilReady } from '../programs.ts';
-import type { Peer, PeerContext } from './peer.ts';
+import type { Endpoint, Peer, PeerContext } from './peer.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 
@@ -66,6 +66,13 @@ export async function startController(options: ControllerOptions): Promise<Progr
   return program;
 }
 
+/** Throws where the controller whose log lies in this folder refuses a file. */
+export function throwIfRefused(dir: string): void {
+  const log = readFileSync(join(dir, 'controller.log'), 'utf8');
+  const refused = log.split('\n').find((line) => line.includes('"refused"'));
+  if (refused !== undefined) throw new Error(`the controller refuses the objects: ${refused}`);
+}
+
 export interface DataPlane {
   readonly program: Program;
   readonly url: string;
@@ -110,12 +117,14 @@ export async function ok(url: string): Promise<boolean> {
 
 /** A Backend at a port of this machine. */
 export function backendYaml(port: number): string {
-  return `apiVersion: tidegate.dev/v1alpha1
-kind: Backend
-metadata: { name: backend, namespace: bench }
-spec:
-  hosts: [{ address: 127.0.0.1, port: ${port} }]
-`;
+  return backendAt([{ address: '127.0.0.1', port }]);
+}
+
+/** A Backend at these endpoints, with more fields. */
+export function backendAt(hosts: readonly Endpoint[], more: object = {}): string {
+  const metadata = { name: 'backend', namespace: 'bench' };
+  const document = { apiVersion: 'tidegate.dev/v1alpha1', kind: 'Backend', metadata, spec: { hosts, ...more } };
+  return `${JSON.stringify(document)}\n`;
 }
 
 /** A Route of one rule: a path prefix to that Backend. */
@@ -137,11 +146,13 @@ export interface Variant {
   readonly accessLog?: 'off';
   /** More settings of the data plane. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Of the data plane; a free one when absent. */
+  readonly adminPort?: number;
 }
 
 /** Everything to the backend, no policies. */
 export const plain: Variant = {
-  files: ({ backendPort }) => ({ 'gateway.yaml': `${backendYaml(backendPort)}---\n${routeYaml('all', '/')}` }),
+  files: ({ endpoints }) => ({ 'gateway.yaml': `${backendAt(endpoints)}---\n${routeYaml('all', '/')}` }),
 };
 
 export async function startTidegate(context: PeerContext, variant: Variant): Promise<Program> {
@@ -150,9 +161,11 @@ export async function startTidegate(context: PeerContext, variant: Variant): Pro
   for (const [name, text] of Object.entries(variant.files(context))) writeFileSync(join(files, name), text);
   const { programs, dir, port, core, sideCore } = context;
   await startController({ programs, dir, files, core: sideCore });
+  throwIfRefused(dir);
   const accessLog = variant.accessLog ?? join(dir, 'access.log');
-  const env = variant.env ?? {};
-  return (await startDataPlane({ programs, dir, port, core, workers: 1, accessLog, env })).program;
+  const { env = {}, adminPort } = variant;
+  const admin = adminPort === undefined ? {} : { adminPort };
+  return (await startDataPlane({ programs, dir, port, core, workers: 1, accessLog, env, ...admin })).program;
 }
 
 export const tidegate: Peer = {

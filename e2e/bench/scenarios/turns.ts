@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { load, measure, median, type RunResult, residentMiB } from '../measure.ts';
 import { answers, startBackend } from '../peers/backend.ts';
-import type { Peer } from '../peers/peer.ts';
+import { type Endpoint, type Peer, urlOf } from '../peers/peer.ts';
 import { freePorts } from '../ports.ts';
 import { type Program, untilReady } from '../programs.ts';
 import type { Result } from '../report.ts';
@@ -38,28 +38,54 @@ export interface Line {
   stop(): Promise<void>;
 }
 
-/** Starts the backend, then all peers in front of it. Resolves when each answers. */
+/** What stands behind the peers; it stops with the benchmark's programs, or before. */
+export interface Backends {
+  readonly endpoints: readonly Endpoint[];
+  stop(): Promise<void>;
+}
+
+/** `dir` is made already. */
+export type StartBackends = (bench: Bench, dir: string) => Promise<Backends>;
+
+/** One nginx. Several endpoints are on an address each, so that none can be the own end of somebody's connection. */
+export function nginxAt(count = 1): StartBackends {
+  return async (bench, dir) => {
+    const [port = 0] = await freePorts(1);
+    const addresses = count === 1 ? ['127.0.0.1'] : loopbacks(count);
+    const program = await startBackend({
+      ...{ programs: bench.programs, dir, port, addresses, core: bench.loadCore, nginx: nginxBinary(bench) },
+    });
+    return { endpoints: addresses.map((address) => ({ address, port })), stop: () => program.stop() };
+  };
+}
+
+export function loopbacks(count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `127.0.0.${21 + i}`);
+}
+
+export function nginxBinary(bench: Bench): string {
+  const nginx = bench.binaries.get('nginx');
+  if (nginx === undefined) throw new Error('the backend needs nginx');
+  return nginx;
+}
+
+/** Starts the backends, then all peers in front of them. Resolves when each answers. */
 export async function startPeers(
   bench: Bench,
   peers: readonly Peer[],
   request: Request,
   name = 'peers',
+  startBackends: StartBackends = nginxAt(),
 ): Promise<Line> {
-  const nginx = bench.binaries.get('nginx');
-  if (nginx === undefined) throw new Error('the backend needs nginx');
-  const [backendPort = 0] = await freePorts(1);
   const folder = (of: string): string => {
     const dir = join(bench.dir, name, of.replaceAll(/[^a-z0-9+-]/g, '_'));
     mkdirSync(dir, { recursive: true });
     return dir;
   };
-  const backend = await startBackend({
-    programs: bench.programs,
-    dir: folder('backend'),
-    port: backendPort,
-    core: bench.loadCore,
-    nginx,
-  });
+  const backends = await startBackends(bench, folder('backend'));
+  const { endpoints } = backends;
+  const first = urlOf(endpoints[0]);
+  if (!(await answers(first + request.path, request.content))) throw new Error(`no right answer from ${first}`);
   const started: Started[] = [];
   for (const peer of peers) {
     started.push(
@@ -69,7 +95,7 @@ export async function startPeers(
         const dir = folder(peer.name);
         const program = await peer.start({
           ...bench,
-          ...{ dir, port, backendPort, core: bench.proxyCore, sideCore: bench.loadCore },
+          ...{ dir, port, endpoints, core: bench.proxyCore, sideCore: bench.loadCore },
         });
         const url = `http://127.0.0.1:${port}`;
         await untilReady(program, () => answers(url + request.path, request.content, request.headers));
@@ -80,7 +106,8 @@ export async function startPeers(
   return {
     started,
     stop: async () => {
-      await Promise.all([backend, ...started.map(({ program }) => program)].map((program) => program.stop()));
+      await Promise.all(started.map(({ program }) => program.stop()));
+      await backends.stop();
     },
   };
 }

@@ -1,0 +1,27 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { parseKilledReport, writeKilledScript } from './killed-script.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'tidegate-bench-test-'));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+test('a script waits before each request where it is told to, and never otherwise', () => {
+  expect(readFileSync(writeKilledScript(dir, 'paced', 'x-marked', 4), 'utf8')).toContain(
+    'function delay() return 4 end',
+  );
+  const full = readFileSync(writeKilledScript(dir, 'full', 'x-marked', 0), 'utf8');
+  expect(full).toContain('headers["x-marked"]');
+  expect(full).not.toContain('delay');
+});
+
+test('what a script printed is found among what wrk prints, and missed where it is not', () => {
+  const line = 'killed-endpoint: {"statuses":{"503":5},"marked":1204,"lastFailureMs":1700000000123}';
+  expect(parseKilledReport(`Running 2s test\n  100 requests in 2s\n${line}\n`)).toEqual({
+    statuses: { '503': 5 },
+    marked: 1204,
+    lastFailureMs: 1_700_000_000_123,
+  });
+  expect(() => parseKilledReport('Running 2s test\n')).toThrow(/printed nothing:\nRunning/);
+});
