@@ -1,14 +1,11 @@
 /** The tutorial as a person follows it: `tidegate run` on the examples, with a backend of the test's own, and what is said of access. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import http from 'node:http';
-import net, { type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type http from 'node:http';
 import path from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { runFolder, serve, tidegate } from './running-gateway.fixture.ts';
 
-const MAIN = path.join(import.meta.dirname, 'main.ts');
 const KEY = 'demo-key-0123456789';
 /** Two programs start, on a machine that may be busy. */
 const PATIENCE_MS = 60_000;
@@ -25,7 +22,7 @@ test(
     const backend = await serve((request, response) => {
       seen.push(request.headers);
       response.end(`${request.url}`);
-    });
+    }, cleanUp);
     const { folder, base, admin, controller } = await runExamples(backend);
     const ask = (headers: Record<string, string> = {}, method = 'GET') =>
       fetch(`${base}/orders/42`, { method, headers: { ...headers, connection: 'close' } });
@@ -74,8 +71,8 @@ test(
     expect(limited).toBeGreaterThanOrEqual(29);
 
     let status = 500;
-    const provider = await serve((_request, response) => response.writeHead(status).end(KEYS));
-    writeFileSync(path.join(folder, '5-staff.yaml'), staff(`http://127.0.0.1:${provider}/jwks.json`));
+    const provider = await serve((_request, response) => response.writeHead(status).end(KEYS), cleanUp);
+    writeFileSync(path.join(folder, '9-staff.yaml'), staff(`http://127.0.0.1:${provider}/jwks.json`));
     const reason = async () => {
       const { objects } = (await (await fetch(`${controller}/api/v1/objects`)).json()) as {
         objects: { kind: string; name: string; reason: string; conditions: { type: string; message: string }[] }[];
@@ -105,65 +102,12 @@ spec:
   authentication: { methods: [{ name: token, jwt: { jwks: { url: "${url}", insecure: true } } }] }
 `;
 
-/** On free ports; every backend of the examples is the one given. */
-async function runExamples(backend: number) {
-  const root = mkdtempSync(path.join(tmpdir(), 'tidegate-run-'));
-  cleanUp.push(() => rmSync(root, { recursive: true, force: true }));
-  const folder = path.join(root, 'config');
-  mkdirSync(folder);
+/** Every backend of the examples is the one given. */
+function runExamples(backend: number) {
   const examples = path.join(import.meta.dirname, '../examples');
-  for (const file of readdirSync(examples)) {
+  const files = readdirSync(examples).map((file) => {
     const text = readFileSync(path.join(examples, file), 'utf8');
-    writeFileSync(path.join(folder, file), text.replaceAll(/port: 900[123]/g, `port: ${backend}`));
-  }
-  const [gateway, admin, controller] = await freePorts(3);
-  const ports = ['--port', gateway, '--admin-port', admin, '--controller-port', controller].map(String);
-  const child = start('run', folder, ...ports, '--workers', '2', '--state', path.join(root, 'state'));
-  const ended = new Promise((resolve) => child.once('close', resolve));
-  cleanUp.push(async () => {
-    child.kill('SIGTERM');
-    await ended;
+    return [file, text.replaceAll(/port: 900[123]/g, `port: ${backend}`)];
   });
-  await new Promise<void>((resolve, reject) => {
-    let text = '';
-    const read = (chunk: string): void => {
-      text += chunk;
-      if (text.includes('Ctrl-C stops')) resolve();
-    };
-    child.stdout?.setEncoding('utf8').on('data', read);
-    child.stderr?.setEncoding('utf8').on('data', read);
-    child.once('close', () => reject(new Error(text)));
-  });
-  const at = (port: number | undefined) => `http://127.0.0.1:${port}`;
-  return { folder, base: at(gateway), admin: at(admin), controller: at(controller) };
-}
-
-function start(...args: string[]): ChildProcess {
-  return spawn(process.execPath, ['--conditions=source', MAIN, ...args]);
-}
-
-function tidegate(...args: string[]): Promise<{ code: number | null; text: string }> {
-  const child = start(...args);
-  let text = '';
-  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
-    text += chunk;
-  });
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, text })));
-}
-
-/** Its port. */
-async function serve(listener: http.RequestListener): Promise<number> {
-  const server = http.createServer(listener).listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  cleanUp.push(() => server.close());
-  cleanUp.push(() => server.closeAllConnections());
-  return (server.address() as AddressInfo).port;
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => net.createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.once('listening', resolve))));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  return runFolder(Object.fromEntries(files), cleanUp);
 }

@@ -127,7 +127,7 @@ function portNeeds(options: RunOptions) {
   if (options.h2cPort > 0)
     needs.push({ port: options.h2cPort, host: options.host, purpose: 'h2c', option: '--h2c-port' });
   if (options.samples) {
-    for (const p of [...SAMPLE_PORTS.hello, ...SAMPLE_PORTS.orders]) {
+    for (const p of Object.values(SAMPLE_PORTS).flat()) {
       needs.push({
         port: p,
         host: '127.0.0.1',
@@ -212,6 +212,7 @@ async function banner(folder: string, state: string, options: RunOptions, tookMs
       `        curl -i -H 'x-api-key: demo-key-0123456789' ${base}/orders/42`,
       `        curl -i ${base}/orders/42                    # 401: the policy wants a key`,
       `        curl -i -X DELETE ${base}/orders/42          # 405: this API is read-only here`,
+      `        curl -i ${base}/canary                       # 90 % of one version, 10 % of another`,
     );
   }
   lines.push('', `  editing ${path.join(folder, '*.yaml')} takes effect at once; Ctrl-C stops`);

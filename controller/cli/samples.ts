@@ -1,4 +1,4 @@
-/** Two small backends for the example configuration, so that a first run has something to talk to. */
+/** Small backends for the example configuration, so that a first run has something to talk to. */
 import http from 'node:http';
 
 export interface SampleServers {
@@ -6,16 +6,17 @@ export interface SampleServers {
   close(): Promise<void>;
 }
 
-export const SAMPLE_PORTS = { hello: [9001, 9002], orders: [9003] } as const;
+export const SAMPLE_PORTS = { hello: [9001, 9002], orders: [9003], shadow: [9004] } as const;
 
 /** Listens on 127.0.0.1 only. */
 export async function startSamples(): Promise<SampleServers> {
   const servers = await Promise.all([
     ...SAMPLE_PORTS.hello.map((port) => listen(port, hello(port))),
     ...SAMPLE_PORTS.orders.map((port) => listen(port, orders)),
+    ...SAMPLE_PORTS.shadow.map((port) => listen(port, shadow())),
   ]);
   return {
-    ports: [...SAMPLE_PORTS.hello, ...SAMPLE_PORTS.orders],
+    ports: Object.values(SAMPLE_PORTS).flat(),
     close: async () => {
       await Promise.all(
         servers.map((server) => {
@@ -49,6 +50,26 @@ const orders: http.RequestListener = (request, response) => {
   const order = { id: Number(id), item: 'lighthouse', quantity: 1, tenant, consumer };
   response.end(`${JSON.stringify(order)}\n`);
 };
+
+/** How late it answers a copy: a client that waited for it would notice. */
+const SHADOW_DELAY_MS = 5_000;
+
+/** Counts the copies it gets, and says so to who asks. */
+function shadow(): http.RequestListener {
+  let copies = 0;
+  let last = '';
+  return (request, response) => {
+    request.resume();
+    response.setHeader('content-type', 'text/plain');
+    if (request.headers['x-mirrored'] === undefined) {
+      response.end(`${copies} copies so far${last === '' ? '' : `, the last one of ${last}`}\n`);
+      return;
+    }
+    copies++;
+    last = `${request.method} ${request.url}`;
+    setTimeout(() => response.end(), SHADOW_DELAY_MS).unref();
+  };
+}
 
 function listen(port: number, listener: http.RequestListener): Promise<http.Server> {
   return new Promise((resolve, reject) => {

@@ -19,10 +19,10 @@ function write(name: string, text: string): string {
 }
 
 test('the example configuration is good', async () => {
-  const examples = ['1-hello', '2-orders', '3-policies', '4-access'].map((name) =>
+  const examples = ['1-hello', '2-orders', '3-policies', '4-access', '5-resilience'].map((name) =>
     path.join(import.meta.dirname, `../examples/${name}.yaml`),
   );
-  expect(await validateFiles(examples, 'tidegate')).toEqual({ files: 4, objects: 9, errors: [], warnings: [] });
+  expect(await validateFiles(examples, 'tidegate')).toEqual({ files: 5, objects: 15, errors: [], warnings: [] });
 });
 
 test('an error names file, line, object and field', async () => {

@@ -91,7 +91,13 @@ function mirrorsOf({ mirrors = [] }: ForwardAction, options: ForwardOptions, aro
     const count = (result: MirrorResult) => counter('mirrored', { backend: nameOf(backend), result });
     return {
       upstream,
-      options: { ...options, requestTimeoutMs: MIRROR_TIMEOUT_MS, idleTimeoutMs: 0, retry: null },
+      options: {
+        ...options,
+        requestTimeoutMs: MIRROR_TIMEOUT_MS,
+        backendTimeoutMs: 0,
+        idleTimeoutMs: 0,
+        retry: null,
+      },
       perMillion,
       bodyBytes,
       counts: {
