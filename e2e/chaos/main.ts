@@ -9,7 +9,7 @@ import { faults } from './faults.ts';
 import { Backend } from './fleet.ts';
 import { startGateway } from './gateway.ts';
 import { OpenLoop } from './open-loop.ts';
-import { GUARDED, objects, PARTS, type Part, PLAIN, pathOf, SUMMARY } from './policy.ts';
+import { GUARDED, objects, PARTS, type Part, PLAIN, pathOf, summary } from './policy.ts';
 import { failureLines, faultTable, LEGEND, toJson } from './report.ts';
 import { type Outcome, runFault } from './run.ts';
 
@@ -99,8 +99,8 @@ async function main(): Promise<number> {
     const [port = 0] = await freePorts(1);
     for (let i = 1; i <= BACKENDS; i++) backends.push(new Backend(`127.0.0.${10 + i}`, port, dir));
     await Promise.all(backends.map((backend) => backend.start()));
-    const parts = values.with.filter(isPart);
-    const gateway = await startGateway(programs, dir, objects(backends, parts.length > 0 ? parts : PARTS));
+    const parts = values.with.length > 0 ? PARTS.filter((part) => values.with.includes(part)) : PARTS;
+    const gateway = await startGateway(programs, dir, objects(backends, parts));
     const load = (name: string) => {
       const one = new OpenLoop({ url: gateway.url + pathOf(name), rate, timeoutMs: CLIENT_TIMEOUT_MS });
       loads.push(one);
@@ -124,7 +124,7 @@ async function main(): Promise<number> {
     const failed = outcomes.flatMap(({ broken }) => broken);
     if (values.json) console.log(toJson(outcomes));
     else {
-      const title = `${BACKENDS} backends, 2 × ${rate} requests/s, node ${process.version}\nthe policy: ${SUMMARY}`;
+      const title = `${BACKENDS} backends, 2 × ${rate} requests/s, node ${process.version}\nthe policy: ${summary(parts)}`;
       console.log([title, '', faultTable(outcomes), LEGEND, ...failureLines(outcomes)].join('\n'));
     }
     progress(

@@ -1,5 +1,5 @@
 /** What the gateway is given: two Routes to the same endpoints, one without and one with everything (JSON is YAML too). */
-import { HEALTH_PATH, WELL_MS } from './backend-terms.ts';
+import { HEALTH_PATH } from './backend-terms.ts';
 
 export const PLAIN = 'plain';
 export const GUARDED = 'guarded';
@@ -38,7 +38,7 @@ const breaker = {
 const retry = {
   attempts: 3,
   perTryTimeout: '400ms',
-  on: ['connect', 'reset', 'timeout', 'status'],
+  retryOn: ['connect', 'reset', 'timeout', 'status'],
   statuses: [502, 503, 504],
   budget: { percent: 20, minPerSecond: 3 },
   backoff: { base: '10ms', max: '100ms' },
@@ -83,7 +83,13 @@ export function pathOf(name: string): string {
 }
 
 /** For the report's head. */
-export const SUMMARY =
-  `peakEwma; probes each ${active.interval}; ejection after ${passive.consecutiveErrors} errors for ${passive.baseEjection}; ` +
-  `breaker at ${breaker.endpoint.errorThresholdPercentage} %; ${retry.attempts} repeats within ${retry.perTryTimeout} each, ` +
-  `budget ${retry.budget.percent} %; a backend that is well answers in ${WELL_MS} ms`;
+export function summary(parts: readonly Part[]): string {
+  const about: Readonly<Record<Part, string>> = {
+    balancing: 'peakEwma',
+    active: `probes each ${active.interval}`,
+    passive: `ejection after ${passive.consecutiveErrors} errors for ${passive.baseEjection}`,
+    breaker: `breakers at ${breaker.endpoint.errorThresholdPercentage} %`,
+    retry: `${retry.attempts} retries within ${retry.perTryTimeout} each, budget ${retry.budget.percent} %`,
+  };
+  return parts.map((part) => about[part]).join('; ');
+}

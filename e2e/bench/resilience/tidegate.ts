@@ -20,7 +20,7 @@ const circuit = {
   ...{ errorThresholdPercentage: 50, volumeThreshold: 20, rollingCountTimeout: '10s', rollingCountBuckets: 10 },
   ...{ resetTimeout: ms(EJECTION_MS), halfOpenRequests: 3 },
 };
-const retry = { attempts: RETRIES, perTryTimeout: '1s', on: ['connect', 'reset', 'timeout', 'status'] };
+const retry = { attempts: RETRIES, perTryTimeout: '1s', retryOn: ['connect', 'reset', 'timeout', 'status'] };
 const noRetry = { attempts: 0 };
 
 export interface Parts {
