@@ -1,4 +1,5 @@
 /** The running configuration as /debug/config shows it. */
+import type { Balancing } from '../snapshot/backend/balancing.ts';
 import type { Rejection } from '../snapshot/decode.ts';
 import type { RuleResource } from '../snapshot/resources.ts';
 import { describeRule } from '../stages/describe.ts';
@@ -50,11 +51,19 @@ export function describeLedger(
     backends: sorted(ledger.backends).map(([id, { resource, endpoints, upstream }]) => ({
       ...resource,
       id,
+      balancing: withoutKey(resource.balancing),
       endpoints: endpoints.endpoints,
       stats: upstream.stats,
       states: upstream.states(),
     })),
   };
+}
+
+/** What keeps sticky cookies from telling addresses is nobody's to see. */
+function withoutKey({ sticky, ...rest }: Balancing): unknown {
+  if (sticky === undefined) return rest;
+  const { key: _, ...shown } = sticky;
+  return { ...rest, sticky: shown };
 }
 
 /** Where a section that holds comes from. */

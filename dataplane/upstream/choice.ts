@@ -116,6 +116,14 @@ export class Choice {
     if (this.#sticky !== null) this.#sticky.keep(exchange, pool);
   }
 
+  /** The part of the requests that each gets, of 1; those without one are left out. */
+  shares(): ReadonlyMap<EndpointPool, number> {
+    if (this.#stale) this.#rebuild();
+    const { pools, weights } = this.#selection;
+    const sum = weights.reduce((total, weight) => total + weight, 0);
+    return new Map(pools.map((pool, i) => [pool, (weights[i] as number) / sum]));
+  }
+
   close(): void {
     this.#slowStart.close();
     this.#pools = [];

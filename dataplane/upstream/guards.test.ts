@@ -461,7 +461,7 @@ test('a backend without any of it has no gates and no watchers', async () => {
   const proxy = await proxyTo([backend.port], {});
   expect(await send(proxy, 1)).toEqual(['200']);
   expect(proxy.upstream.states()).toEqual([
-    { name: `127.0.0.1:${backend.port}`, weight: 1, active: 0, connections: 1, blocked: [] },
+    { name: `127.0.0.1:${backend.port}`, weight: 1, active: 0, connections: 1, share: 1, blocked: [] },
   ]);
   expect([...proxy.counters.image()]).toEqual([]);
 });

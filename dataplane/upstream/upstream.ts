@@ -37,6 +37,10 @@ export interface EndpointState extends EndpointGuardState {
   readonly weight: number;
   readonly active: number;
   readonly connections: number;
+  /** The part of the backend's requests that it gets now, of 1: after priorities, zones, health and slow start. */
+  readonly share: number;
+  /** What peak EWMA takes its latency to be; 0: not known. Only there. */
+  readonly latencyMs?: number;
   /** Why it gets no requests; empty: it gets some. */
   readonly blocked: readonly ('unhealthy' | 'ejected' | 'open')[];
 }
@@ -199,14 +203,30 @@ export function createUpstream(
         ...guards.state,
       };
     },
-    states: () => pools.map((pool) => ({ ...stateOf(pool), ...guards.stateOf(pool) })),
+    states: () => {
+      const shares = choice.shares();
+      return pools.map((pool) => ({ ...stateOf(pool, shares.get(pool) ?? 0), ...guards.stateOf(pool) }));
+    },
   };
 }
 
-function stateOf({ name, weight, active, connections, blocked }: EndpointPool): EndpointState {
+function stateOf(pool: EndpointPool, share: number): EndpointState {
+  const { name, weight, active, connections, blocked, latency, wheel } = pool;
   const reasons: EndpointState['blocked'][number][] = [];
   if ((blocked & UNHEALTHY) !== 0) reasons.push('unhealthy');
   if ((blocked & EJECTED) !== 0) reasons.push('ejected');
   if ((blocked & OPEN) !== 0) reasons.push('open');
-  return { name, weight, active, connections, blocked: reasons };
+  return {
+    name,
+    weight,
+    active,
+    connections,
+    share: round(share, 4),
+    ...(latency !== null && { latencyMs: round(latency.at(wheel.now(), active), 2) }),
+    blocked: reasons,
+  };
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
 }

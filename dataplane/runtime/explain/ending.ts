@@ -2,12 +2,12 @@
 
 import type { Answer, Exchange } from '../../pipeline/exchange.ts';
 import { rewritePath } from '../../pipeline/rewrite.ts';
-import type { Balancing } from '../../snapshot/backend/balancing.ts';
 import type { ExplainedBackend, Explanation } from '../../snapshot/explain.ts';
 import type { Action, WeightedBackend } from '../../snapshot/resources.ts';
 import { createRedirect } from '../../stages/redirect.ts';
 import type { EndpointState, Upstream } from '../../upstream/upstream.ts';
 import type { Ledger } from '../ledger.ts';
+import { balancingText } from './balancing.ts';
 
 type Forward = Extract<Action, { kind: 'forward' }>;
 type Ending = NonNullable<Explanation['answer']>;
@@ -35,15 +35,6 @@ export function explainBackends(
   }));
 }
 
-const BALANCING: Readonly<Record<Balancing['algorithm'], string>> = {
-  roundRobin: 'round robin',
-  random: 'random',
-  leastRequest: 'least request',
-  peakEwma: 'peak EWMA',
-  maglev: 'consistent hash (Maglev)',
-  ringHash: 'consistent hash (ring)',
-};
-
 type Reason = EndpointState['blocked'][number];
 
 const BLOCKED: Readonly<Record<Reason, string>> = {
@@ -59,7 +50,7 @@ function backendText({ backend, fail }: WeightedBackend, ledger: Ledger): string
   const { endpoints, connections, active, breaker } = held.upstream.stats;
   if (endpoints === 0) return 'no endpoint: answers 503 no-endpoint';
   if (breaker === 'open') return 'its circuit breaker is open: answers 503 breaker-open';
-  const balancing = BALANCING[held.resource.balancing.algorithm];
+  const balancing = balancingText(held.resource.balancing);
   return `${balancing} over ${endpoints} ${endpoints === 1 ? 'endpoint' : 'endpoints'} (of one worker: ${connections} connections, ${active} busy${kept(held.upstream)})`;
 }
 

@@ -4,7 +4,7 @@
  * Beyond Finagle: while requests wait and none is answered, the estimate is at least the time since the last answer. So who stopped
  * answering is left long before a time-out says so.
  */
-import type { Watcher } from '../watcher.ts';
+import { type Attempt, UNDECIDED, type Watcher } from '../watcher.ts';
 
 /** Finagle's is 10 s; with half of that one slow answer costs an endpoint its share for half as long. */
 export const DECAY_MS = 5_000;
@@ -47,6 +47,13 @@ export class LatencyMeter implements Watcher {
   /** What was learned no longer holds. */
   forget(): void {
     this.#estimateMs = 0;
+  }
+
+  /** One that was given up, as another was faster or the client left, would have taken longer still. */
+  left({ verdict, chosenAtMs }: Attempt): void {
+    if (verdict !== UNDECIDED) return;
+    const nowMs = this.#now();
+    if (nowMs - chosenAtMs > this.at(nowMs, 0)) this.#observe(nowMs - chosenAtMs);
   }
 
   /** ms; 0: nothing is known. `active`: requests in flight. */

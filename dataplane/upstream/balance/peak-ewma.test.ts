@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { GOOD, UNDECIDED } from '../watcher.ts';
 import { counts, deviations, endpoints, seeded, sum, type TestEndpoint } from './balance.fixture.ts';
 import { DECAY_MS, FAILURE_MS, FLOOR_MS, LatencyMeter } from './latency-meter.ts';
 import { createPeakEwma } from './peak-ewma.ts';
@@ -90,6 +91,18 @@ test('latency meter: silence while requests wait counts as latency, from when th
   expect(meter.at(clock.ms, 0)).toBeLessThan(5);
   meter.answered(200, 4);
   expect(meter.at(clock.ms, 3)).toBeLessThan(5);
+});
+
+test('latency meter: an attempt that was given up counts for as long as it took, where that is news', () => {
+  const clock = { ms: 1_000 };
+  const meter = new LatencyMeter(() => clock.ms);
+  meter.answered(200, 5);
+  clock.ms += 40;
+  meter.left({ chosenAtMs: 1_000, verdict: UNDECIDED });
+  expect(meter.at(clock.ms, 0)).toBe(40);
+  meter.left({ chosenAtMs: clock.ms - 10, verdict: UNDECIDED });
+  meter.left({ chosenAtMs: clock.ms - 500, verdict: GOOD });
+  expect(meter.at(clock.ms, 0)).toBe(40);
 });
 
 describe('peak EWMA', () => {
