@@ -11,6 +11,10 @@ export interface DescribedEndpoint {
   /** Attempts at it. */
   readonly active: number;
   readonly connections: number;
+  /** The part of the backend's requests that it gets, of 1: the mean of the workers. */
+  readonly share: number;
+  /** Of the worker to which it seems slowest; only with peakEwma. */
+  readonly latencyMs?: number;
   /** Workers that send nothing to it, by why; absent where none does. */
   readonly blockedBy?: Readonly<Partial<Record<WorkerEndpoint['blocked'][number], number>>>;
   /** Absent: it is not checked. */
@@ -34,12 +38,15 @@ export function describeEndpoints(
     const blockedBy: Partial<Record<WorkerEndpoint['blocked'][number], number>> = {};
     for (const why of same.flatMap(({ blocked }) => blocked)) blockedBy[why] = (blockedBy[why] ?? 0) + 1;
     const check = checks?.get(name);
+    const latencies = same.flatMap(({ latencyMs }) => (latencyMs === undefined ? [] : [latencyMs]));
     return {
       name,
       state,
       weight: same[0]?.weight ?? 0,
       active: sum(({ active }) => active),
       connections: sum(({ connections }) => connections),
+      share: Number((sum(({ share }) => share) / Math.max(1, same.length)).toFixed(4)),
+      ...(latencies.length === 0 ? {} : { latencyMs: Math.max(...latencies) }),
       ...(Object.keys(blockedBy).length === 0 ? {} : { blockedBy }),
       ...(check === undefined ? {} : { check }),
     };

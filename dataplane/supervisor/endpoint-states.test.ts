@@ -69,13 +69,13 @@ test('endpoints that are gone are not reported; resolved ones are counted; a bac
 });
 
 test('figures of an endpoint are summed over the workers, and who blocks it is counted', () => {
-  const one = { name: A, weight: 3, active: 2, connections: 5 };
+  const one = { name: A, weight: 3, active: 2, connections: 5, share: 0.25 };
   const described = describeEndpoints(
     new Map([
       [A, 'ejected'],
       [B, 'healthy'],
     ]),
-    [[{ ...one, blocked: ['ejected'] }], [{ ...one, blocked: ['ejected', 'open'] }], []],
+    [[{ ...one, latencyMs: 7, blocked: ['ejected'] }], [{ ...one, share: 0, blocked: ['ejected', 'open'] }], []],
     new Map([[A, { healthy: true, probed: true, result: 'success', detail: '' }]]),
   );
   expect(described).toEqual([
@@ -85,10 +85,12 @@ test('figures of an endpoint are summed over the workers, and who blocks it is c
       weight: 3,
       active: 4,
       connections: 10,
+      share: 0.125,
+      latencyMs: 7,
       blockedBy: { ejected: 2, open: 1 },
       check: { healthy: true, probed: true, result: 'success', detail: '' },
     },
-    { name: B, state: 'healthy', weight: 0, active: 0, connections: 0 },
+    { name: B, state: 'healthy', weight: 0, active: 0, connections: 0, share: 0 },
   ]);
 });
 

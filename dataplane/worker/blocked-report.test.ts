@@ -6,7 +6,7 @@ import type { BlockedEndpoint } from './messages.ts';
 function upstream(id: string) {
   const blocked = new Map<string, EndpointState['blocked']>();
   const states = (): EndpointState[] =>
-    Array.from(blocked, ([name, why]) => ({ name, weight: 1, active: 0, connections: 0, blocked: why }));
+    Array.from(blocked, ([name, why]) => ({ name, weight: 1, active: 0, connections: 0, share: 0, blocked: why }));
   return { id, blocked, states };
 }
 
