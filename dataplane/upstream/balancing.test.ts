@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { TestProxy, type TestProxySettings } from '../engine.fixture.ts';
+import { eventually, TestProxy, type TestProxySettings } from '../engine.fixture.ts';
 import { startWheel } from '../io/wheel.ts';
 import type { Balancing } from '../snapshot/backend/balancing.ts';
 import { endpointName } from '../snapshot/backend/view.ts';
@@ -126,14 +126,16 @@ describe('shares', () => {
     const [busy, idle] = all as [Backend, Backend];
     const gateway = await proxy(all, { algorithm: 'leastRequest' });
     busy.holding = true;
-    const held: Promise<Answer>[] = [];
-    while (busy.held.length < 1) {
-      held.push(ask(gateway));
-      await new Promise((resolve) => setTimeout(resolve, 5));
+    // One after the other, until one is held; those that the idle one answered are over then.
+    const asked: Promise<unknown>[] = [];
+    for (let over = true; over; ) {
+      over = false;
+      asked.push(ask(gateway).then(() => (over = true)));
+      await eventually(() => over || busy.held.length > 0);
     }
     expect(await counted(gateway, [busy, idle], 30)).toEqual([0, 30]);
     busy.release();
-    await Promise.all(held);
+    await Promise.all(asked);
   });
 
   test('peak EWMA: one that is slow gets a fraction of its share', async () => {
@@ -232,7 +234,7 @@ describe('consistent hash', () => {
     const held: Promise<Answer>[] = [];
     for (let i = 1; i <= 16; i++) {
       held.push(ask(gateway, { 'x-user': 'hot', connection: 'close' }));
-      while (all.reduce((sum, one) => sum + one.held.length, 0) < i) await new Promise((go) => setTimeout(go, 1));
+      await eventually(() => all.reduce((sum, one) => sum + one.held.length, 0) === i);
     }
     // At most 125 % of a quarter of 16.
     expect(Math.max(...all.map((one) => one.held.length))).toBeLessThanOrEqual(5);
