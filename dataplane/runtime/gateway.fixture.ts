@@ -8,7 +8,7 @@ import { backendFixture, endpointsFixture, forwardFixture, matchFixture, ruleFix
 import type { BackendResource, EndpointsResource, Resource } from '../snapshot/resources.ts';
 import type { ForwardOptions, Responder } from '../upstream/seam.ts';
 import type { EndpointState, Upstream, UpstreamStats } from '../upstream/upstream.ts';
-import { RUNTIME_DEFAULTS } from './deps.ts';
+import { RUNTIME_DEFAULTS, type StageSurroundings } from './deps.ts';
 import { type Applied, Runtime } from './runtime.ts';
 import { QUIET_STAGES } from './stages.fixture.ts';
 
@@ -55,7 +55,8 @@ export class Gateway {
   random = 0;
   readonly runtime: Runtime;
 
-  constructor() {
+  /** `stages`: beside those that need nothing from outside. */
+  constructor(stages: Partial<StageSurroundings> = {}) {
     this.runtime = new Runtime({
       createUpstream: (backend, endpoints) => {
         if (unusable(endpoints)) throw new Error('no such thing');
@@ -88,7 +89,7 @@ export class Gateway {
       now: () => 0,
       random: () => this.random,
       setTimer: () => () => {},
-      stages: QUIET_STAGES,
+      stages: { ...QUIET_STAGES, ...stages },
       defaults: RUNTIME_DEFAULTS,
     });
   }

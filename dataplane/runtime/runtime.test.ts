@@ -1,4 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import type { Exchange } from '../pipeline/exchange.ts';
+import { MemoryDownstream, memoryExchange } from '../pipeline/memory-downstream.ts';
+import { problem } from '../pipeline/respond.ts';
 import { encodeResource } from '../snapshot/decode.ts';
 import {
   backendFixture,
@@ -11,6 +14,7 @@ import {
 } from '../snapshot/fixtures.ts';
 import type { Resource } from '../snapshot/resources.ts';
 import { revisionOf } from '../snapshot/revision.ts';
+import { sheddingSection } from '../snapshot/sections/shedding.ts';
 import { Gateway, type HeldUpstream, messages, orders, ordersRule } from './gateway.fixture.ts';
 
 test('before the first change: 503; after it, even an empty one: 404', () => {
@@ -43,6 +47,42 @@ test('resources in one change may refer to each other in any order', () => {
   });
   gateway.forwarded[0]?.answer();
   expect(downstream.status).toBe(200);
+});
+
+test('rules without a shedding section have the one of the worker', () => {
+  const asked: string[] = [];
+  const shedding = {
+    name: 'shedding',
+    onRequest: (exchange: Exchange) => {
+      asked.push(exchange.path);
+      return exchange.path === '/away' ? problem(503, 'overloaded', 'Later.', exchange.requestId) : undefined;
+    },
+  };
+  const gateway = new Gateway({ shedding });
+  const own = policyFixture('shop/own', sheddingSection.parse({ section: 'shedding', priority: 'critical' }));
+  const rules = [
+    ruleFixture('shop/a/all', { matches: [matchFixture('/')], action: respondFixture('ok') }),
+    ruleFixture('shop/b/own', { matches: [matchFixture('/own')], action: respondFixture('own'), policies: [own.id] }),
+  ];
+  expect(gateway.apply([...rules, own]).rejected).toEqual([]);
+  expect(['/x', '/away', '/own', '/own/away'].map((path) => gateway.ask(`GET ${path}`))).toEqual([
+    '200 ok',
+    '503 overloaded',
+    '200 own',
+    '200 own',
+  ]);
+  expect(asked).toEqual(['/x', '/away']);
+});
+
+test('a request that is turned away before it is routed has its answer, its id, and its place in the counts', () => {
+  const gateway = new Gateway();
+  gateway.apply([...orders, ordersRule]);
+  const downstream = new MemoryDownstream();
+  gateway.runtime.turnAway(memoryExchange('GET /orders', { downstream }));
+  expect([downstream.status, downstream.headers?.get('retry-after'), downstream.ended]).toEqual([503, '1', 1]);
+  expect(JSON.parse(downstream.body)).toMatchObject({ code: 'overloaded', requestId: 'id' });
+  expect(gateway.runtime.pipeline).toMatchObject({ inFlight: 0, total: 1 });
+  expect(gateway.forwarded).toEqual([]);
 });
 
 test('the same change again makes nothing and keeps the generation', () => {

@@ -20,6 +20,9 @@ const SETTLE_MS = 50;
 /** Clients come back spread over so many seconds. */
 const RETRY_SPREAD_S = 3;
 
+const BUSY = 'The gateway has more to do than it can; try again later.';
+const FAILING = 'Too many requests to this route fail; try again later.';
+
 /** Of one rule. */
 interface RuleSuccess {
   readonly rate: SuccessRate;
@@ -55,8 +58,8 @@ export function createShedding(config: SheddingSection, context: Setup): Stage {
 
   function onRequest(exchange: Exchange): Answer | undefined {
     const worth = priority(exchange);
-    if (guard !== null && drawn(guard.odds(worth, exchange.startedAtMs))) return shed(exchange, byDelay, worth);
-    if (rates !== null && drawn(successOdds(rates, exchange, worth))) return shed(exchange, bySuccess, worth);
+    if (guard !== null && drawn(guard.odds(worth, exchange.startedAtMs))) return shed(exchange, byDelay, worth, BUSY);
+    if (rates !== null && drawn(successOdds(rates, exchange, worth))) return shed(exchange, bySuccess, worth, FAILING);
     return undefined;
   }
 
@@ -64,11 +67,10 @@ export function createShedding(config: SheddingSection, context: Setup): Stage {
     return odds > 0 && context.random() < odds;
   }
 
-  function shed(exchange: Exchange, counters: readonly Counter[], worth: number): Answer {
+  function shed(exchange: Exchange, counters: readonly Counter[], worth: number, detail: string): Answer {
     (counters[worth] as Counter).value++;
     const seconds = 1 + Math.floor(context.random() * RETRY_SPREAD_S);
     const fields = ['retry-after', String(seconds)];
-    const detail = 'The gateway has more to do than it can; try again later.';
     return problem(503, OVERLOADED, detail, exchange.requestId, fields);
   }
 
