@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { parsePicks } from '../scenarios/pick.ts';
 import { parseKilledReport, writeKilledScript } from './killed-script.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'tidegate-bench-test-'));
@@ -24,4 +25,14 @@ test('what a script printed is found among what wrk prints, and missed where it 
     lastFailureMs: 1_700_000_000_123,
   });
   expect(() => parseKilledReport('Running 2s test\n')).toThrow(/printed nothing:\nRunning/);
+});
+
+test("the lines of the data plane's own bench are read, and missed where there are none", () => {
+  const text =
+    'peakEwma, 8 equal          best     63 ns   median     64 ns      42 B\nupstream: pick: random, 8 best  41 ns   median 42 ns  -3 B';
+  expect(parsePicks(text)).toEqual([
+    { name: 'peakEwma, 8 equal', bestNs: 63, medianNs: 64, bytes: 42 },
+    { name: 'upstream: pick: random, 8', bestNs: 41, medianNs: 42, bytes: -3 },
+  ]);
+  expect(() => parsePicks('')).toThrow(/no figures/);
 });
