@@ -3,6 +3,8 @@ import type { WorkerEndpoint } from '../worker/messages.ts';
 import type { EndpointStateName } from './endpoint-states.ts';
 import type { CheckedEndpoint } from './health/checker.ts';
 
+type BreakerState = NonNullable<WorkerEndpoint['breaker']>;
+
 export interface DescribedEndpoint {
   /** `address:port` */
   readonly name: string;
@@ -17,6 +19,11 @@ export interface DescribedEndpoint {
   readonly latencyMs?: number;
   /** Workers that send nothing to it, by why; absent where none does. */
   readonly blockedBy?: Readonly<Partial<Record<WorkerEndpoint['blocked'][number], number>>>;
+  /** Workers by what their breaker of it is; absent: it has none. */
+  readonly breakers?: Readonly<Partial<Record<BreakerState, number>>>;
+  /** Ejections in a row, and ms until it is back: of the worker that has most. Absent: no outlier ejection; not ejected. */
+  readonly ejections?: number;
+  readonly ejectedForMs?: number;
   /** Absent: it is not checked. */
   readonly check?: CheckedEndpoint;
 }
@@ -37,8 +44,12 @@ export function describeEndpoints(
     const sum = (of: (one: WorkerEndpoint) => number): number => same.reduce((total, one) => total + of(one), 0);
     const blockedBy: Partial<Record<WorkerEndpoint['blocked'][number], number>> = {};
     for (const why of same.flatMap(({ blocked }) => blocked)) blockedBy[why] = (blockedBy[why] ?? 0) + 1;
+    const breakers: Partial<Record<BreakerState, number>> = {};
+    for (const { breaker } of same) if (breaker !== undefined) breakers[breaker] = (breakers[breaker] ?? 0) + 1;
+    const ejections = most(same, ({ ejections: own }) => own);
+    const ejectedForMs = most(same, ({ ejectedForMs: own }) => own);
     const check = checks?.get(name);
-    const latencies = same.flatMap(({ latencyMs }) => (latencyMs === undefined ? [] : [latencyMs]));
+    const latencyMs = most(same, ({ latencyMs: own }) => own);
     return {
       name,
       state,
@@ -46,9 +57,18 @@ export function describeEndpoints(
       active: sum(({ active }) => active),
       connections: sum(({ connections }) => connections),
       share: Number((sum(({ share }) => share) / Math.max(1, same.length)).toFixed(4)),
-      ...(latencies.length === 0 ? {} : { latencyMs: Math.max(...latencies) }),
+      ...(latencyMs === undefined ? {} : { latencyMs }),
       ...(Object.keys(blockedBy).length === 0 ? {} : { blockedBy }),
+      ...(Object.keys(breakers).length === 0 ? {} : { breakers }),
+      ...(ejections === undefined ? {} : { ejections }),
+      ...(ejectedForMs === undefined ? {} : { ejectedForMs }),
       ...(check === undefined ? {} : { check }),
     };
   });
+}
+
+/** Undefined where no worker says it. */
+function most(workers: readonly WorkerEndpoint[], of: (one: WorkerEndpoint) => number | undefined): number | undefined {
+  const known = workers.flatMap((one) => of(one) ?? []);
+  return known.length === 0 ? undefined : Math.max(...known);
 }

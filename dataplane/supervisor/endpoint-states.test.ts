@@ -75,7 +75,11 @@ test('figures of an endpoint are summed over the workers, and who blocks it is c
       [A, 'ejected'],
       [B, 'healthy'],
     ]),
-    [[{ ...one, latencyMs: 7, blocked: ['ejected'] }], [{ ...one, share: 0, blocked: ['ejected', 'open'] }], []],
+    [
+      [{ ...one, latencyMs: 7, blocked: ['ejected'], breaker: 'closed', ejections: 2, ejectedForMs: 800 }],
+      [{ ...one, share: 0, blocked: ['ejected', 'open'], breaker: 'open', ejections: 1, ejectedForMs: 900 }],
+      [],
+    ],
     new Map([[A, { healthy: true, probed: true, result: 'success', detail: '' }]]),
   );
   expect(described).toEqual([
@@ -88,6 +92,9 @@ test('figures of an endpoint are summed over the workers, and who blocks it is c
       share: 0.125,
       latencyMs: 7,
       blockedBy: { ejected: 2, open: 1 },
+      breakers: { closed: 1, open: 1 },
+      ejections: 2,
+      ejectedForMs: 900,
       check: { healthy: true, probed: true, result: 'success', detail: '' },
     },
     { name: B, state: 'healthy', weight: 0, active: 0, connections: 0, share: 0 },
