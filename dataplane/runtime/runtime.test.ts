@@ -13,6 +13,7 @@ import {
   ruleFixture,
 } from '../snapshot/fixtures.ts';
 import type { Resource } from '../snapshot/resources.ts';
+import type { RetrySettings } from '../snapshot/retry.ts';
 import { revisionOf } from '../snapshot/revision.ts';
 import { sheddingSection } from '../snapshot/sections/shedding.ts';
 import { Gateway, type HeldUpstream, messages, orders, ordersRule } from './gateway.fixture.ts';
@@ -83,6 +84,42 @@ test('a request that is turned away before it is routed has its answer, its id, 
   expect(JSON.parse(downstream.body)).toMatchObject({ code: 'overloaded', requestId: 'id' });
   expect(gateway.runtime.pipeline).toMatchObject({ inFlight: 0, total: 1 });
   expect(gateway.forwarded).toEqual([]);
+});
+
+test('retries are those of the policy, or whole those of the rule', () => {
+  const settings: RetrySettings = {
+    attempts: 2,
+    on: ['connect', 'status'],
+    statuses: [503],
+    methods: ['GET'],
+    budget: { percent: 20, minPerSecond: 3 },
+    backoff: { baseMs: 25, maxMs: 250 },
+    maxRetryAfterMs: 1000,
+    bodyBytes: 65_536,
+    hedge: { afterMs: 100, max: 1 },
+  };
+  const policy = policyFixture('shop/retry', { section: 'retry', ...settings });
+  const rule = { ...ordersRule, policies: [policy.id] };
+  const gateway = new Gateway();
+  expect(gateway.apply([...orders, policy, rule]).rejected).toEqual([]);
+  gateway.send('GET /orders/1');
+  expect(gateway.forwarded[0]?.options.retry).toMatchObject({
+    attempts: 2,
+    on: { connect: true, reset: false, timeout: false, status: true },
+    statuses: new Set([503]),
+    hedge: { afterMs: 100, max: 1 },
+    timed: true,
+  });
+  const { hedge: _none, ...own } = settings;
+  gateway.apply([{ ...rule, retry: { ...own, attempts: 5, on: ['reset'] } }]);
+  gateway.send('GET /orders/1');
+  expect(gateway.forwarded[1]?.options.retry).toMatchObject({
+    attempts: 5,
+    statuses: new Set(),
+    hedge: null,
+    timed: false,
+  });
+  for (const { answer } of gateway.forwarded) answer();
 });
 
 test('the same change again makes nothing and keeps the generation', () => {

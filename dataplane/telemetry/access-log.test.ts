@@ -64,6 +64,7 @@ test('every field of a forwarded request', () => {
     backend: 'shop/orders',
     endpoint: '10.1.1.1:80',
     upstreamMs: 0.0624,
+    attempts: 2,
     bytesIn: 5,
     bytesOut: 113,
   });
@@ -79,6 +80,7 @@ test('every field of a forwarded request', () => {
     bytesOut: 113,
     durationMs: 12.346,
     upstreamMs: 0.062,
+    attempts: 2,
     route: 'shop/orders',
     rule: 'read',
     backend: 'shop/orders',
@@ -92,8 +94,18 @@ test('every field of a forwarded request', () => {
 });
 
 test('what is not known is left out, and the query unless asked for', () => {
-  const line = parsed(format(exchange('/', 'token=secret'), 1000));
-  for (const name of ['route', 'backend', 'upstreamMs', 'consumer', 'code', 'wouldRefuse', 'userAgent', 'query'])
+  const line = parsed(format(Object.assign(exchange('/', 'token=secret'), { attempts: 1 }), 1000));
+  for (const name of [
+    'route',
+    'backend',
+    'upstreamMs',
+    'attempts',
+    'consumer',
+    'code',
+    'wouldRefuse',
+    'userAgent',
+    'query',
+  ])
     expect(line).not.toHaveProperty(name);
   const withQuery = lineFormat({ query: true, epochMs: () => EPOCH_MS });
   expect(parsed(withQuery(exchange('/', 'a="b"'), 1000)).query).toBe('a="b"');

@@ -133,6 +133,11 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
     }
   }
 
+  /** The whole request has taken too long. */
+  private late(): boolean {
+    return this.totalMs > 0 && this.wheel.now() >= this.totalMs;
+  }
+
   private wait(delayMs: number): void {
     const soonestMs = soonest(delayMs, until(this.totalMs, this.wheel.now()));
     if (soonestMs === 0) return;
@@ -143,9 +148,8 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
   /** Waited too long for a connection, or for a hedge. */
   onTimeout(): void {
     this.pool?.withdraw(this);
-    if (this.totalMs > 0 && this.wheel.now() >= this.totalMs) {
-      this.answer(504, 'request-timeout', 'The request took too long.');
-    } else this.answer(503, 'upstream-overflow', 'No connection to the backend became free in time.');
+    if (this.late()) this.answer(504, 'request-timeout', 'The request took too long.');
+    else this.answer(503, 'upstream-overflow', 'No connection to the backend became free in time.');
   }
 
   onReady(connection: UpstreamConnection): void {
@@ -268,6 +272,10 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
 
   onRetry(): void {
     const { exchange, upstream } = this;
+    if (this.late()) {
+      this.answer(504, 'request-timeout', 'The request took too long.');
+      return;
+    }
     const tried = this.tried ?? [];
     let pool = upstream.pick(exchange, tried);
     if (pool === null) {

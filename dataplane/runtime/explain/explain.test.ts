@@ -51,6 +51,19 @@ const transform = policyFixture('gateway/baseline', {
   request: { remove: ['cookie'], set: [{ name: 'x-tenant', value: 'a secret' }], add: [] },
 });
 const timeout = policyFixture('shop/partners', { section: 'timeout', requestMs: 30_000 });
+const retry = policyFixture('shop/partners', {
+  section: 'retry',
+  attempts: 2,
+  perTryTimeoutMs: 500,
+  on: ['connect', 'status'],
+  statuses: [502, 503],
+  methods: ['GET', 'PUT'],
+  budget: { percent: 20, minPerSecond: 3 },
+  backoff: { baseMs: 25, maxMs: 250 },
+  maxRetryAfterMs: 1000,
+  bodyBytes: 65_536,
+  hedge: { afterMs: 100, max: 1 },
+});
 const forward: Action = {
   kind: 'forward',
   backends: [
@@ -68,11 +81,12 @@ const SHOP: Resource[] = [
   authentication,
   transform,
   timeout,
+  retry,
   ruleFixture('shop/orders/read', {
     hosts,
     matches: [matchFixture('/orders')],
     action: forward,
-    policies: [authentication.id, transform.id, timeout.id],
+    policies: [authentication.id, transform.id, timeout.id, retry.id],
     headers: { request: { remove: [], set: [{ name: 'x-own', value: '1' }], add: [] } },
   }),
   ruleFixture('shop/orders-admin/write', { hosts, matches: [matchFixture('/orders', { methods: ['POST'] })] }),
@@ -117,6 +131,11 @@ describe('a request that gets through', () => {
         { section: 'authentication', source: 'shop/partners', text: 'key: consumer acme (gold)' },
         { section: 'transform', source: 'gateway/baseline and rule', text: '- cookie, + x-tenant, + x-own' },
         { section: 'timeout', source: 'shop/partners', text: 'request 30 s, backend 60 s, idle 300 s' },
+        {
+          section: 'retry',
+          source: 'shop/partners',
+          text: 'up to 2 on connect, status 502|503; of GET PUT; 500 ms a try; hedged after 100 ms; budget 20 % or 3/s',
+        },
         { section: 'rewrite', source: 'rule', text: 'path /v2/42' },
       ],
       answer: null,

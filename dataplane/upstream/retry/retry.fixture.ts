@@ -1,5 +1,5 @@
 /** For tests of retries: settings, backends that fail on cue, and what watchers were told. */
-import type { Peer } from '../../engine.fixture.ts';
+import { eventually, type Peer, ScriptedBackend, TestProxy, type TestProxySettings } from '../../engine.fixture.ts';
 import { memoryExchange } from '../../pipeline/memory-downstream.ts';
 import type { RetrySettings } from '../../snapshot/retry.ts';
 import type { EndpointPool } from '../endpoint-pool.ts';
@@ -85,4 +85,67 @@ function poolsOf(upstream: Upstream): EndpointPool[] {
 /** Every request that was sent to it is over, for pools and watchers alike. */
 export function nothingLeft({ stats }: Upstream): boolean {
   return stats.active === 0 && stats.pending === 0;
+}
+
+/** Backends, gateways and clients of one test. */
+export class Scene {
+  readonly #running: { close(): Promise<void> }[] = [];
+
+  async close(): Promise<void> {
+    for (const part of this.#running.splice(0)) await part.close();
+  }
+
+  /** Answers requests without a body, step by step. */
+  backend(...list: Step[]): Promise<ScriptedBackend> {
+    return this.scripted(steps(...list));
+  }
+
+  async scripted(script?: (peer: Peer) => void): Promise<ScriptedBackend> {
+    const started = await new ScriptedBackend(script).listen();
+    this.#running.push(started);
+    return started;
+  }
+
+  /** Where nobody listens. */
+  async dead(): Promise<{ port: number }> {
+    const server = await new ScriptedBackend().listen();
+    await server.close();
+    return server;
+  }
+
+  async gateway(
+    to: readonly { readonly port: number }[],
+    retry: Partial<RetrySettings> = {},
+    settings: TestProxySettings = {},
+  ): Promise<TestProxy> {
+    const forward = { retry: retrying(retry), ...settings.forward };
+    const started = await new TestProxy(
+      to.map(({ port }) => port),
+      { ...settings, forward },
+    ).listen();
+    this.#running.unshift(started);
+    return started;
+  }
+}
+
+/** Sends a request over a new connection. */
+export async function ask(gateway: TestProxy, method = 'GET', more = '', body = ''): Promise<Peer> {
+  const client = await gateway.client();
+  client.send(`${method} /x HTTP/1.1\r\nhost: a\r\n${more}\r\n${body}`);
+  return client;
+}
+
+/** Lets back-offs pass until `count` exchanges are over. */
+export async function over(gateway: TestProxy, count = 1): Promise<void> {
+  await eventually(() => {
+    gateway.advance(50);
+    return gateway.finished.length >= count;
+  }, 'end of exchanges');
+}
+
+/** Requests that backends have got. */
+export function heads(...backends: ScriptedBackend[]): number {
+  return backends
+    .flatMap(({ connections }) => connections)
+    .reduce((sum, peer) => sum + peer.received.split(' HTTP/1.1\r\n').length - 1, 0);
 }

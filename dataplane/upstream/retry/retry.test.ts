@@ -1,63 +1,12 @@
 /** Attempts that fail and are repeated, on real sockets with the test's own clock. */
 import { afterEach, describe, expect, test } from 'vitest';
-import { eventually, OK, type Peer, ScriptedBackend, TestProxy, type TestProxySettings } from '../../engine.fixture.ts';
+import { eventually, OK, type Peer } from '../../engine.fixture.ts';
 import type { RetrySettings } from '../../snapshot/retry.ts';
 import type { PendingResponse } from '../seam.ts';
-import { HANG, nothingLeft, RESET, retrying, type Step, steps, Told, UNAVAILABLE } from './retry.fixture.ts';
+import { ask, HANG, heads, nothingLeft, over, RESET, Scene, type Step, Told, UNAVAILABLE } from './retry.fixture.ts';
 
-const running: { close(): Promise<void> }[] = [];
-
-afterEach(async () => {
-  for (const part of running.splice(0)) await part.close();
-});
-
-async function backend(...list: Step[]): Promise<ScriptedBackend> {
-  const started = await new ScriptedBackend(steps(...list)).listen();
-  running.push(started);
-  return started;
-}
-
-async function gatewayTo(
-  to: readonly { readonly port: number }[],
-  retry: Partial<RetrySettings> = {},
-  settings: TestProxySettings = {},
-): Promise<TestProxy> {
-  const forward = { retry: retrying(retry), ...settings.forward };
-  const started = await new TestProxy(
-    to.map(({ port }) => port),
-    { ...settings, forward },
-  ).listen();
-  running.unshift(started);
-  return started;
-}
-
-async function dead(): Promise<{ port: number }> {
-  const server = await new ScriptedBackend().listen();
-  await server.close();
-  return server;
-}
-
-const request = (method = 'GET', more = ''): string => `${method} /x HTTP/1.1\r\nhost: a\r\n${more}\r\n`;
-
-async function ask(gateway: TestProxy, method = 'GET', more = ''): Promise<Peer> {
-  const client = await gateway.client();
-  client.send(request(method, more));
-  return client;
-}
-
-/** Lets back-offs pass until `count` exchanges are over. */
-async function over(gateway: TestProxy, count = 1): Promise<void> {
-  await eventually(() => {
-    gateway.advance(50);
-    return gateway.finished.length >= count;
-  }, 'end of exchanges');
-}
-
-/** Requests that a backend has got. */
-const heads = (...backends: ScriptedBackend[]): number =>
-  backends
-    .flatMap(({ connections }) => connections)
-    .reduce((sum, peer) => sum + peer.received.split('HTTP/1.1\r\n').length - 1, 0);
+const scene = new Scene();
+afterEach(() => scene.close());
 
 describe('what fails is asked for elsewhere', () => {
   test.each<[string, Step, string]>([
@@ -67,8 +16,8 @@ describe('what fails is asked for elsewhere', () => {
     ['garbage', 'hello there\r\n\r\n', 'bad: protocol left'],
     ['a 503', UNAVAILABLE, 'bad: answered 503 left'],
   ])('%s', async (_name, step, told) => {
-    const [bad, good] = [await backend(step), await backend(OK)];
-    const gateway = await gatewayTo([bad, good]);
+    const [bad, good] = [await scene.backend(step), await scene.backend(OK)];
+    const gateway = await scene.gateway([bad, good]);
     const watched = new Told(
       gateway.upstream,
       new Map([
@@ -88,8 +37,8 @@ describe('what fails is asked for elsewhere', () => {
   });
 
   test('a try that takes too long', async () => {
-    const [bad, good] = [await backend(HANG), await backend(OK)];
-    const gateway = await gatewayTo([bad, good], { perTryTimeoutMs: 1000 });
+    const [bad, good] = [await scene.backend(HANG), await scene.backend(OK)];
+    const gateway = await scene.gateway([bad, good], { perTryTimeoutMs: 1000 });
     const clients = [await ask(gateway), await ask(gateway)];
     await eventually(() => gateway.finished.length === 1 && heads(bad) === 1);
     gateway.advance(900);
@@ -102,8 +51,8 @@ describe('what fails is asked for elsewhere', () => {
   });
 
   test('and where that takes too long as well: 504', async () => {
-    const bad = await backend(HANG);
-    const gateway = await gatewayTo([bad], { perTryTimeoutMs: 1000, attempts: 2 });
+    const bad = await scene.backend(HANG);
+    const gateway = await scene.gateway([bad], { perTryTimeoutMs: 1000, attempts: 2 });
     const client = await ask(gateway);
     await eventually(() => heads(bad) === 1);
     for (let tries = 2; tries <= 3; tries++) {
@@ -120,8 +69,8 @@ describe('what fails is asked for elsewhere', () => {
 
   test('the connection of a short answer that is not passed on serves again, that of a long one is closed', async () => {
     const long = `HTTP/1.1 503 no\r\ncontent-length: 100000\r\n\r\n${'x'.repeat(1000)}`;
-    const backends = [await backend(UNAVAILABLE, OK), await backend(long, OK)];
-    const gateway = await gatewayTo(backends, { attempts: 3 });
+    const backends = [await scene.backend(UNAVAILABLE, OK), await scene.backend(long, OK)];
+    const gateway = await scene.gateway(backends, { attempts: 3 });
     const client = await ask(gateway);
     await over(gateway);
     expect(await client.until('ok')).not.toContain('503');
@@ -131,8 +80,8 @@ describe('what fails is asked for elsewhere', () => {
   });
 
   test('the last answer is passed on whole, the last failure told', async () => {
-    const bad = await backend(RESET, UNAVAILABLE, RESET, RESET);
-    const gateway = await gatewayTo([bad], { attempts: 1 });
+    const bad = await scene.backend(RESET, UNAVAILABLE, RESET, RESET);
+    const gateway = await scene.gateway([bad], { attempts: 1 });
     const first = await ask(gateway);
     await over(gateway);
     expect(await first.until('busy')).toContain('HTTP/1.1 503 Service Unavailable');
@@ -145,8 +94,12 @@ describe('what fails is asked for elsewhere', () => {
   });
 
   test('another endpoint each time while there is one, then from the start', async () => {
-    const backends = [await backend(UNAVAILABLE), await backend(UNAVAILABLE), await backend(UNAVAILABLE)];
-    const gateway = await gatewayTo(backends, { attempts: 5 });
+    const backends = [
+      await scene.backend(UNAVAILABLE),
+      await scene.backend(UNAVAILABLE),
+      await scene.backend(UNAVAILABLE),
+    ];
+    const gateway = await scene.gateway(backends, { attempts: 5 });
     await ask(gateway);
     await over(gateway);
     expect(backends.map((one) => heads(one))).toEqual([2, 2, 2]);
@@ -156,15 +109,17 @@ describe('what fails is asked for elsewhere', () => {
 
 describe('connecting', () => {
   test('fails: another endpoint at once, for any method, without back-off and budget', async () => {
-    const good = await backend(OK);
-    const gateway = await gatewayTo([await dead(), await dead(), good], { budget: { percent: 0, minPerSecond: 0 } });
+    const good = await scene.backend(OK);
+    const gateway = await scene.gateway([await scene.dead(), await scene.dead(), good], {
+      budget: { percent: 0, minPerSecond: 0 },
+    });
     for (let i = 0; i < 3; i++) await (await ask(gateway, 'POST', 'content-length: 0\r\n')).until('ok');
     expect(gateway.finished.map(({ status }) => status)).toEqual([200, 200, 200]);
     expect(gateway.upstream.stats.active).toBe(0);
   });
 
   test('fails everywhere: the endpoints once more after a back-off, within the budget', async () => {
-    const gateway = await gatewayTo([await dead()], { attempts: 2 });
+    const gateway = await scene.gateway([await scene.dead()], { attempts: 2 });
     const client = await ask(gateway);
     await eventually(() => gateway.exchanges[0]?.attempts === 1);
     await over(gateway);
@@ -175,8 +130,8 @@ describe('connecting', () => {
   test.each<Partial<RetrySettings>>([{ on: ['reset'] }, { attempts: 0 }])(
     'is not retried with %j',
     async (settings) => {
-      const good = await backend(OK);
-      const gateway = await gatewayTo([await dead(), good], settings);
+      const good = await scene.backend(OK);
+      const gateway = await scene.gateway([await scene.dead(), good], settings);
       for (let i = 0; i < 2; i++) await (await ask(gateway)).until(/ok|connect-failed/);
       expect(gateway.finished.map(({ status, attempts }) => [status, attempts]).toSorted()).toEqual([
         [200, 1],
@@ -196,8 +151,8 @@ describe('what is not repeated', () => {
     ['a 503 where statuses are not', 'GET', UNAVAILABLE, { on: ['reset'] }, 503],
     ['anything with attempts 0', 'GET', UNAVAILABLE, { attempts: 0 }, 503],
   ])('%s', async (_name, method, step, settings, status) => {
-    const bad = await backend(step, OK);
-    const gateway = await gatewayTo([bad], settings);
+    const bad = await scene.backend(step, OK);
+    const gateway = await scene.gateway([bad], settings);
     await ask(gateway, method, method === 'POST' ? 'content-length: 0\r\n' : '');
     await over(gateway);
     expect(gateway.finished[0]).toMatchObject({ status, attempts: 1 });
@@ -205,25 +160,29 @@ describe('what is not repeated', () => {
   });
 
   test('POST is where the policy says so', async () => {
-    const bad = await backend(RESET, OK);
-    const gateway = await gatewayTo([bad], { methods: ['POST'] });
+    const bad = await scene.backend(RESET, OK);
+    const gateway = await scene.gateway([bad], { methods: ['POST'] });
     const client = await ask(gateway, 'POST', 'content-length: 0\r\n');
     await over(gateway);
     await client.until('ok');
   });
 
   test('a response that has begun', async () => {
-    const bad = await backend((peer) => peer.socket.end('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc'));
-    const gateway = await gatewayTo([bad, await backend(OK)], { attempts: 5 });
+    const bad = await scene.backend((peer) => peer.socket.end('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc'));
+    const gateway = await scene.gateway([bad, await scene.backend(OK)], { attempts: 5 });
     const client = await ask(gateway);
     expect(await client.close()).toMatch(/abc$/);
     expect(gateway.finished[0]).toMatchObject({ status: 200, code: 'upstream-aborted', attempts: 1 });
   });
 
   test('a response whose stages have seen its head', async () => {
-    const bad = await backend('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n');
+    const bad = await scene.backend('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n');
     const held: PendingResponse[] = [];
-    const gateway = await gatewayTo([bad], { attempts: 5 }, { respond: (_exchange, response) => held.push(response) });
+    const gateway = await scene.gateway(
+      [bad],
+      { attempts: 5 },
+      { respond: (_exchange, response) => held.push(response) },
+    );
     await ask(gateway);
     await eventually(() => held.length === 1);
     bad.connections[0]?.socket.resetAndDestroy();
@@ -234,8 +193,8 @@ describe('what is not repeated', () => {
   });
 
   test('informational responses go through, and the final one may still be retried', async () => {
-    const bad = await backend((peer) => peer.socket.end('HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n'), OK);
-    const gateway = await gatewayTo([bad]);
+    const bad = await scene.backend((peer) => peer.socket.end('HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n'), OK);
+    const gateway = await scene.gateway([bad]);
     const client = await ask(gateway);
     await over(gateway);
     expect(await client.until('ok')).toMatch(/^HTTP\/1.1 103 .*HTTP\/1.1 200 OK/s);
