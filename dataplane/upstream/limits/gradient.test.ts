@@ -94,6 +94,14 @@ describe('against a simulated server', () => {
     expect(server.refused).toBe(refused);
   });
 
+  test('an overload that comes at once is met within two seconds', () => {
+    const server = new Simulation(50, 50);
+    server.run(10, 500);
+    expect(server.gradient.limit).toBe(1000);
+    server.run(2, 3_000);
+    expect(server.gradient.limit).toBeLessThan(120);
+  });
+
   test('an overload ends: the limit is back where it was', () => {
     const server = new Simulation(50, 50);
     server.run(10, 500);

@@ -29,8 +29,9 @@ const PROBE_MS = 2_000;
 const PROBE_SHARE = 0.8;
 /** What a window's time-outs make of the limit at most. */
 const DROP_SHARE = 0.9;
-/** Part of the way to the new limit that one window goes. */
-const SMOOTHING = 0.4;
+/** Part of the way to the new limit that one window goes: an overload is met at once, what follows it is probed. */
+const SMOOTHING_UP = 0.4;
+const SMOOTHING_DOWN = 0.6;
 
 export class Gradient {
   /** Now; a whole number from `minLimit` to `maxLimit`. */
@@ -105,7 +106,7 @@ export class Gradient {
       next = exact * gradient + Math.sqrt(exact * gradient);
     }
     if (this.drops > 0) next = Math.min(next, exact * DROP_SHARE);
-    this.set(exact + (next - exact) * SMOOTHING);
+    this.set(exact + (next - exact) * (next > exact ? SMOOTHING_UP : SMOOTHING_DOWN));
     const sinceMs = nowMs - this.baseCheckedAtMs;
     if (sinceMs >= BASE_MS || (sinceMs >= HALVED_BASE_MS && this.exact < this.checkedLimit / 2)) this.check(nowMs);
   }
