@@ -57,6 +57,10 @@ test('what becomes of an endpoint names it and its backend', () => {
   expect(renderLine('data plane', { ...line, msg: 'a circuit breaker is open' }, clock)).toBe(
     '12:04:31  shop/orders  a circuit breaker is open',
   );
+  const check = { level: 40, event: 'health', backend: 'shop/orders', endpoint: '10.0.0.1:80' };
+  expect(renderLine('data plane', { ...check, msg: 'fails its health checks', reason: 'status 503' }, clock)).toBe(
+    '12:04:31  shop/orders  10.0.0.1:80: fails its health checks (status 503)',
+  );
 });
 
 test('a flood of problems is cut', () => {

@@ -29,6 +29,7 @@ export function renderLine(program: string, line: LogLine, clock: () => Date): s
     case 'troubles':
       return [`${at}  ${line.msg ?? ''}`, ...troubleLines(line.troubles)].join('\n');
     case 'guard':
+    case 'health':
       return `${at}  ${String(line.backend)}  ${guardText(line)}`;
     default:
       if ((line.level ?? 0) >= WARN) return `${at}  ${program}: ${line.msg ?? JSON.stringify(line)}`;
@@ -36,7 +37,7 @@ export function renderLine(program: string, line: LogLine, clock: () => Date): s
   }
 }
 
-/** What guards a backend has done something: of one endpoint, or of all. */
+/** Something is new of one endpoint of a backend, or of all: by what guards it, or by its health checks. */
 function guardText({ endpoint, reason, msg }: LogLine): string {
   const where = endpoint === undefined ? '' : `${String(endpoint)}: `;
   return `${where}${msg ?? ''}${reason === undefined ? '' : ` (${String(reason)})`}`;

@@ -76,7 +76,7 @@ test('an endpoint that fails its checks gets no request by any worker, also by o
   expect(await stream.healths.next()).toEqual({ whole: true, backends: [] });
   b.status = 500;
   const said = await dataplane.event('health');
-  expect(said).toMatchObject({ backend: 'backend/shop/api', endpoint: b.address, healthy: false, detail: '500' });
+  expect(said).toMatchObject({ backend: 'shop/api', endpoint: b.address, healthy: false, reason: 'status 500' });
   await expect.poll(() => whoAnswers(port, 20), PATIENCE).toEqual(['a']);
   const { requests } = b;
   const told = { backend: 'backend/shop/api', blocked: [b.address], endpoints: 0 };
@@ -149,3 +149,38 @@ test('probes are sent once for all workers', async () => {
   await new Promise((resolve) => setTimeout(resolve, 300));
   expect(a.probes).toBe(last);
 }, 60_000);
+
+test('what workers find out by themselves is seen in metrics and told to the controller, and taken back', async () => {
+  const a = await backend('a');
+  let broken = true;
+  const b = await scene.backend((_request, response) => response.writeHead(broken ? 500 : 200).end('b'));
+  const passive = { consecutiveErrors: 1, intervalMs: 200, baseEjectionMs: 1_500, maxEjectionMs: 1_500 };
+  const snapshot = new TestSnapshot([
+    ruleFixture('shop/api/r', { action: forwardFixture('shop/api') }),
+    backendFixture('shop/api', { health: { passive: { ...passive, maxEjectedPercent: 50 }, panicPercent: 0 } }),
+    endpointsFixture('shop/api', a.address, b),
+  ]);
+  const controller = await scene.controller();
+  const dataplane = scene.dataplane(controller.address);
+  const stream = await controller.streams.next();
+  await publish(stream, snapshot);
+  const { http: port, admin } = await dataplane.ready();
+  const ejected = async (): Promise<string | undefined> =>
+    /^tidegate_backend_endpoints\{backend="shop\/api",state="ejected"\} (\d)$/m.exec(
+      (await get(admin, '/metrics')).body,
+    )?.[1];
+  await expect
+    .poll(async () => {
+      await whoAnswers(port, 10);
+      return ejected();
+    }, PATIENCE)
+    .toBe('1');
+  const blocked = await stream.healths.next(({ backends }) => backends.length > 0);
+  expect(blocked).toEqual({ whole: false, backends: [{ backend: 'backend/shop/api', blocked: [b], endpoints: 0 }] });
+  broken = false;
+  await expect.poll(ejected, PATIENCE).toBe('0');
+  const free = await stream.healths.next(({ backends }) => backends[0]?.blocked.length === 0);
+  expect(free.whole).toBe(false);
+  // Not checked: nobody has a word about single endpoints.
+  expect((await get(admin, '/metrics')).body).not.toContain('tidegate_endpoint_healthy{');
+}, 90_000);

@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Log } from '../../log.ts';
 import type { ActiveHealth } from '../../snapshot/backend/health.ts';
 import { endpointName } from '../../snapshot/backend/view.ts';
+import { Notices } from '../../telemetry/notices.ts';
 import type { ObservedBackend, Observer } from '../observed-backends.ts';
 import { openProbe, type ProbeOutcome, type ProbeResult } from './probe.ts';
 import { ProbeSlots } from './probe-slots.ts';
@@ -37,6 +38,7 @@ interface CheckedBackend {
   settings: ActiveHealth;
   readonly endpoints: Map<string, ProbedEndpoint>;
   readonly counts: Map<ProbeResult, number>;
+  readonly notices: Notices;
 }
 
 export class HealthChecker implements Observer {
@@ -62,8 +64,7 @@ export class HealthChecker implements Observer {
       this.gone(id);
       return;
     }
-    const checked = this.#backends.get(id) ?? { settings, endpoints: new Map(), counts: new Map() };
-    this.#backends.set(id, checked);
+    const checked = this.#backends.get(id) ?? this.#watch(id, settings);
     if (!isDeepStrictEqual(checked.settings, settings)) {
       checked.settings = settings;
       const { size } = checked.endpoints;
@@ -127,13 +128,23 @@ export class HealthChecker implements Observer {
     for (const [id, { counts }] of this.#backends) for (const [result, count] of counts) yield [id, result, count];
   }
 
+  #watch(id: string, settings: ActiveHealth): CheckedBackend {
+    const notices = new Notices(this.#log, () => performance.now());
+    const checked = { settings, endpoints: new Map(), counts: new Map(), notices };
+    this.#backends.set(id, checked);
+    return checked;
+  }
+
   #take(id: string, checked: CheckedBackend, from: ProbedEndpoint, outcome: ProbeOutcome, changed: boolean): void {
     checked.counts.set(outcome.result, (checked.counts.get(outcome.result) ?? 0) + 1);
     if (!changed) return;
     const { healthy } = from.state;
-    const fields = { event: 'health', backend: id, endpoint: from.name, healthy };
-    if (healthy) this.#log.info(fields, 'an endpoint is healthy again');
-    else this.#log.warn({ ...fields, ...outcome }, 'an endpoint fails its health checks');
+    const fields = { event: 'health', backend: nameOf(id), endpoint: from.name, healthy };
+    if (healthy) checked.notices.write(fields, 'passes its health checks again');
+    else {
+      const reason = `${outcome.result} ${outcome.detail}`.trim();
+      checked.notices.write({ ...fields, reason }, 'fails its health checks');
+    }
     this.#tell(id, checked);
   }
 
@@ -145,7 +156,7 @@ export class HealthChecker implements Observer {
   /** Told once until there is room again. */
   #bound(id: string, tooMany: number): void {
     if (tooMany > 0 && !this.#full) {
-      const fields = { event: 'health', backend: id, bound: this.#maxEndpoints };
+      const fields = { event: 'health', backend: nameOf(id), bound: this.#maxEndpoints };
       this.#log.error(fields, 'more endpoints than are probed: the others count as healthy');
     }
     if (tooMany > 0) this.#full = true;
@@ -155,6 +166,11 @@ export class HealthChecker implements Observer {
 
 function stateOf({ state, last }: ProbedEndpoint): CheckedEndpoint {
   return { healthy: state.healthy, probed: state.probed, result: last?.result ?? null, detail: last?.detail ?? '' };
+}
+
+/** `backend/<namespace>/<name>` without its kind. */
+function nameOf(id: string): string {
+  return id.slice(id.indexOf('/') + 1);
 }
 
 function timer(run: () => void, delayMs: number): () => void {
