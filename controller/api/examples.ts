@@ -48,6 +48,8 @@ spec:
   balancing: { algorithm: leastRequest }
   timeouts: { connect: 1s }
   pool: { maxConnections: 128, idleTimeout: 30s }
+  health:
+    active: { http: { path: /healthz }, interval: 5s, timeout: 1s }
 `,
   Policy: `apiVersion: tidegate.dev/v1alpha1
 kind: Policy
