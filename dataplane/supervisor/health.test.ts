@@ -94,6 +94,7 @@ test('an endpoint that fails its checks gets no request by any worker, also by o
         name: one.address,
         state: one === a ? 'healthy' : 'unhealthy',
         weight: 1,
+        share: one === a ? 1 : 0,
         active: 0,
         connections: expect.any(Number),
         // By both workers.
