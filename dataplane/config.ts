@@ -5,10 +5,22 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import { parseArgs } from 'node:util';
-import { type Environment, flag, integer, list, oneOf, type Setting, setting, text, word } from './setting.ts';
+import {
+  dnsServers,
+  type Environment,
+  flag,
+  integer,
+  list,
+  oneOf,
+  type Setting,
+  setting,
+  text,
+  word,
+} from './setting.ts';
 import { readStoreLocation, STORE_LOCATION_FORM } from './store/credentials/location.ts';
 import type { CredentialsSetup } from './store/credentials/open-credentials.ts';
 import { isRedisUrl, REDIS_URL_FORM } from './store/redis/url.ts';
+import { type TlsFiles, tlsOf } from './tls-files.ts';
 
 const port = integer(0, 65_535);
 const PORT = 'a port, 0 to 65535';
@@ -30,6 +42,12 @@ const settings = {
     "unique name of this data plane (POD_NAME, else the host's name)",
   ),
   TIDEGATE_ZONE: setting(text(0, 253), '', 'at most 253 characters', 'topology zone of this data plane'),
+  TIDEGATE_DNS_SERVERS: setting(
+    dnsServers,
+    '',
+    'one or more addresses (10.0.0.10, 10.0.0.10:5353 or [fd00::10]:53), comma between them',
+    "DNS servers for names of backends, which they are asked for as they stand; empty: the machine's, with its hosts file and search domains",
+  ),
   TIDEGATE_HOST: setting(text(1), '0.0.0.0', 'an address', 'address the gateway listens on'),
   TIDEGATE_HTTP_PORT: setting(port, '8080', PORT, 'port for HTTP/1.1; 0: any free port'),
   TIDEGATE_H2C_PORT: setting(port, '0', PORT, 'port for HTTP/2 without TLS; 0: none'),
@@ -176,17 +194,12 @@ const settings = {
 type SettingName = keyof typeof settings;
 type Values = { [K in SettingName]: (typeof settings)[K] extends Setting<infer T> ? T : never };
 
-export interface TlsFiles {
-  readonly cert: string;
-  readonly key: string;
-  readonly ca: string;
-  readonly serverName: string;
-}
-
 export interface Config {
   readonly gateway: string;
   readonly nodeName: string;
   readonly zone: string;
+  /** For names of backends; null: as the machine resolves names. */
+  readonly dnsServers: readonly string[] | null;
   readonly host: string;
   /** 0: any free port. */
   readonly httpPort: number;
@@ -274,40 +287,6 @@ function readFlags(argv: readonly string[], errors: string[]): Record<string, st
   }
 }
 
-function tlsOf(values: Values, errors: string[]): TlsFiles | null {
-  const files = { cert: values.TIDEGATE_TLS_CERT, key: values.TIDEGATE_TLS_KEY, ca: values.TIDEGATE_TLS_CA };
-  const overNetwork = values.TIDEGATE_CONTROLLER.filter((address) => !address.startsWith('unix:'));
-  for (const address of overNetwork) {
-    if (!/^[^\s/]+:\d{1,5}$/.test(address)) {
-      errors.push(`TIDEGATE_CONTROLLER: ${JSON.stringify(address)} must be host:port or unix:/path`);
-    }
-  }
-  const given = Object.values(files).filter((file) => file !== '').length;
-  if (given === 3) return { ...files, serverName: values.TIDEGATE_TLS_SERVER_NAME };
-  if (given > 0) {
-    const missing = Object.entries(files).filter(([, file]) => file === '');
-    errors.push(
-      `${missing.map(([name]) => `TIDEGATE_TLS_${name.toUpperCase()}`).join(' and ')} must be set too: certificate, key and CA belong together`,
-    );
-    return null;
-  }
-  if (overNetwork.length === 0) return null;
-  if (!values.TIDEGATE_INSECURE_CONTROLLER) {
-    errors.push(
-      `TIDEGATE_TLS_CERT, TIDEGATE_TLS_KEY and TIDEGATE_TLS_CA must be set for ${overNetwork.join(', ')} (or TIDEGATE_INSECURE_CONTROLLER=true for a loopback address)`,
-    );
-    return null;
-  }
-  for (const address of overNetwork) {
-    if (!isLoopback(address)) {
-      errors.push(
-        `TIDEGATE_INSECURE_CONTROLLER=true is for loopback addresses only, not ${address}: set the TIDEGATE_TLS_* files`,
-      );
-    }
-  }
-  return null;
-}
-
 /** Set itself, or by a file that holds it. Null: neither. */
 function secretOf(
   name: 'TIDEGATE_REDIS_URL' | 'TIDEGATE_CREDENTIALS',
@@ -329,16 +308,12 @@ function secretOf(
   return null;
 }
 
-function isLoopback(address: string): boolean {
-  const host = address.slice(0, address.lastIndexOf(':'));
-  return /^127(\.\d{1,3}){3}$/.test(host) || host === '[::1]' || host === 'localhost';
-}
-
 function configOf(values: Values, tls: TlsFiles | null, redisUrl: string | null, credentials: string | null): Config {
   return Object.freeze({
     gateway: values.TIDEGATE_GATEWAY,
     nodeName: values.TIDEGATE_NODE_NAME,
     zone: values.TIDEGATE_ZONE,
+    dnsServers: values.TIDEGATE_DNS_SERVERS.length === 0 ? null : values.TIDEGATE_DNS_SERVERS,
     host: values.TIDEGATE_HOST,
     httpPort: values.TIDEGATE_HTTP_PORT,
     h2cPort: values.TIDEGATE_H2C_PORT,

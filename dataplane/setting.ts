@@ -1,4 +1,6 @@
 /** One setting of the program: how its value is read, what it may be, what it is for. */
+import { Resolver } from 'node:dns';
+
 /** Undefined: not a value of this setting. By hand: loading zod for these few checks takes 5 MB of the supervisor. */
 export type Read<T> = (raw: string) => T | undefined;
 
@@ -46,6 +48,18 @@ export function list(raw: string): string[] | undefined {
     .map((part) => part.trim())
     .filter((part) => part !== '');
   return parts.length === 0 ? undefined : parts;
+}
+
+/** `list` of what node:dns takes for a server; none is fine. */
+export function dnsServers(raw: string): string[] | undefined {
+  if (raw === '') return [];
+  const servers = list(raw);
+  try {
+    if (servers !== undefined) new Resolver().setServers(servers);
+    return servers;
+  } catch {
+    return undefined;
+  }
 }
 
 export function setting<T>(read: Read<T>, fallback: Setting<T>['fallback'], expects: string, help: string): Setting<T> {

@@ -37,15 +37,19 @@ test('warnings of a program are shown, its information lines are not', () => {
 
 test('what a stage can not do names its policy; that all works again is told too', () => {
   const troubles = [{ id: 'policy/shop/staff/authentication', message: 'JWKS https://a/keys can not be fetched' }];
-  const line = { level: 40, event: 'troubles', msg: 'a stage is in trouble', troubles };
+  const line = { level: 40, event: 'troubles', msg: 'something is in trouble', troubles };
   expect(renderLine('data plane', line, clock)).toBe(
     [
-      '12:04:31  a stage is in trouble',
+      '12:04:31  something is in trouble',
       '          shop/staff  authentication: JWKS https://a/keys can not be fetched',
     ].join('\n'),
   );
-  expect(renderLine('data plane', { ...line, msg: 'all stages work again', troubles: [] }, clock)).toBe(
-    '12:04:31  all stages work again',
+  expect(renderLine('data plane', { ...line, msg: 'all works again', troubles: [] }, clock)).toBe(
+    '12:04:31  all works again',
+  );
+  const name = { id: 'backend/shop/db', message: 'DNS name db.example.com does not exist' };
+  expect(renderLine('data plane', { ...line, troubles: [name] }, clock)).toContain(
+    '\n          shop/db  DNS name db.example.com does not exist',
   );
 });
 

@@ -43,12 +43,12 @@ function guardText({ endpoint, reason, msg }: LogLine): string {
   return `${where}${msg ?? ''}${reason === undefined ? '' : ` (${String(reason)})`}`;
 }
 
-/** What stages of the data plane can't do at the moment; `id` is `policy/<namespace>/<name>/<section>`. */
+/** What the data plane can't do at the moment; `id` is `policy/<namespace>/<name>/<section>` or `backend/<namespace>/<name>`. */
 function troubleLines(troubles: unknown): string[] {
   if (!Array.isArray(troubles)) return [];
   return (troubles as { id?: string; message?: string }[]).slice(0, MAX_SHOWN).map(({ id = '', message }) => {
     const [, namespace, name, section] = id.split('/');
-    return `          ${namespace}/${name}  ${section}: ${message}`;
+    return `          ${namespace}/${name}  ${section === undefined ? '' : `${section}: `}${message}`;
   });
 }
 

@@ -17,7 +17,8 @@ LOCAL.addAddress('fd00:ec2::254', 'ipv6');
 
 /** Of an address or name as written. What a DNS name resolves to is asked about again by the data plane. */
 export function isLocalAddress(written: string): boolean {
-  const address = written.endsWith('.') ? written.slice(0, -1) : written;
+  // Without the zone of `fe80::1%eth0`, and without the dot that ends a whole name.
+  const address = (written.split('%', 1)[0] as string).replace(/\.$/, '');
   const family = isIP(address);
   if (family === 0) return looksNumeric(address) || address === 'localhost' || address.endsWith('.localhost');
   return LOCAL.check(address, family === 6 ? 'ipv6' : 'ipv4');

@@ -5,7 +5,7 @@
 
 import { type BackendView, NOTHING_SEEN } from '../snapshot/backend/view.ts';
 import { decodeResource } from '../snapshot/decode.ts';
-import type { BackendResource, Endpoint, EndpointsResource } from '../snapshot/resources.ts';
+import type { BackendResource, Endpoint, EndpointNames, EndpointsResource } from '../snapshot/resources.ts';
 import type { Change } from '../sync/held.ts';
 
 /** A backend whose endpoints are held too. */
@@ -13,6 +13,7 @@ export interface ObservedBackend {
   readonly resource: BackendResource;
   /** As sent. */
   readonly sent: readonly Endpoint[];
+  readonly names?: EndpointNames | undefined;
   /** Names resolved as far as they are known. */
   readonly endpoints: readonly Endpoint[];
 }
@@ -67,9 +68,10 @@ export class ObservedBackends {
 
   get(id: string): ObservedBackend | undefined {
     const resource = this.#backends.get(id);
-    const sent = resource === undefined ? undefined : this.#endpoints.get(resource.endpoints)?.endpoints;
-    if (resource === undefined || sent === undefined) return undefined;
-    return { resource, sent, endpoints: this.#views.get(id)?.endpoints ?? sent };
+    const list = resource === undefined ? undefined : this.#endpoints.get(resource.endpoints);
+    if (resource === undefined || list === undefined) return undefined;
+    const { endpoints: sent, names } = list;
+    return { resource, sent, names, endpoints: this.#views.get(id)?.endpoints ?? sent };
   }
 
   /** Of all backends whose endpoints are held too. */

@@ -51,7 +51,7 @@ export async function run(config: Config, warnings: readonly string[]): Promise<
     metrics: lazyMetrics(supervisor, output, config),
     config: async () => {
       const [worker, backends] = await Promise.all([supervisor.pool.describe(), supervisor.describeBackends()]);
-      return { ...supervisor.state, backends, worker };
+      return { ...supervisor.state, names: supervisor.backends.names.describe(), backends, worker };
     },
     explain: (request) => supervisor.pool.explain(request),
   }).catch((error: unknown) => {
@@ -123,11 +123,12 @@ function lazyMetrics(supervisor: Supervisor, output: Output, config: Config) {
         eventLoopDelayMs: Math.max(0, ...gauges.map((worker) => worker.eventLoopDelayMs)),
         sheddingLevel: Math.max(0, ...gauges.map((worker) => worker.sheddingLevel)),
       },
+      dns: supervisor.backends.names.counts,
       redis: redis.filter((state) => state !== 'unused').map((state) => state === 'up'),
       counters: { refused: sum((worker) => worker.refused), overflow: sum((worker) => worker.overflow) },
       eventLoopUtilisation: load.eventLoopUtilisation,
       state: { ...state, rejected: state.rejected.length },
-      backends: supervisor.backendSamples(),
+      backends: supervisor.backends.samples(),
       maxBackends: config.metricsMaxRoutes,
       logDropped: output.dropped() + sum((worker) => worker.logDropped),
       version: VERSION,

@@ -3,7 +3,7 @@
  * here is on a request's path.
  */
 import type { Config } from '../config.ts';
-import type { DataplaneError } from '../errors.ts';
+import { type DataplaneError, messageOf } from '../errors.ts';
 import { createLimitMemory } from '../limit/memory.ts';
 import type { Log } from '../log.ts';
 import type { Rejection } from '../snapshot/decode.ts';
@@ -13,7 +13,6 @@ import { ControllerStream, STREAM_DEFAULTS } from '../sync/client.ts';
 import { type CompleteDelta, type HeldImage, HeldSnapshot, replayOf } from '../sync/held.ts';
 import { LastGood } from '../sync/last-good.ts';
 import { LastShare } from '../sync/last-share.ts';
-import type { BackendSample } from '../telemetry/backend-metrics.ts';
 import { VERSION } from '../version.ts';
 import type { AccessLogSink } from '../worker/messages.ts';
 import { LimitShare } from './limit-share.ts';
@@ -49,7 +48,7 @@ export class Supervisor {
   readonly #stream: ControllerStream;
   readonly #lastGood: LastGood | null;
   readonly #share: LimitShare;
-  readonly #backends: WatchedBackends;
+  readonly backends: WatchedBackends;
   readonly #reporter: LoadReporter;
   readonly #timers: NodeJS.Timeout[] = [];
   #origin: Origin = 'none';
@@ -84,8 +83,10 @@ export class Supervisor {
       config.stateDir === null ? null : new LastShare(config.stateDir, log),
       log,
     );
-    this.#backends = new WatchedBackends({
+    this.backends = new WatchedBackends({
       log,
+      dnsServers: config.dnsServers,
+      onTroubles: () => this.#troublesChanged(),
       tellWorkers: (views) => this.pool.view(views),
       report: (health) => this.#stream.sendHealth(health),
     });
@@ -94,6 +95,7 @@ export class Supervisor {
       setup: {
         host: config.host,
         zone: config.zone,
+        dnsServers: config.dnsServers,
         trustedHops: config.trustedHops,
         sheddingDelayMs: config.sheddingDelayMs,
         maxRequests: config.maxRequests,
@@ -111,8 +113,8 @@ export class Supervisor {
       onLines,
       onChange: () => this.#readinessMayHaveChanged(),
       onTroubles: () => this.#troublesChanged(),
-      onBlocked: (worker, backends) => this.#backends.blocked(worker, backends),
-      views: () => this.#backends.views(),
+      onBlocked: (worker, backends) => this.backends.blocked(worker, backends),
+      views: () => this.backends.views(),
       replay: () => this.#held.replay(),
       random: Math.random,
     });
@@ -168,14 +170,9 @@ export class Supervisor {
     return this.#reporter.load;
   }
 
-  /** For metrics. */
-  backendSamples(): BackendSample[] {
-    return this.#backends.samples();
-  }
-
   /** For /debug/config. */
   async describeBackends(): Promise<DescribedBackend[]> {
-    return this.#backends.describe(await this.pool.endpoints());
+    return this.backends.describe(await this.pool.endpoints());
   }
 
   /** Not ready at once; requests are taken for the grace, then those in flight get the deadline; then all is over. */
@@ -188,7 +185,7 @@ export class Supervisor {
     await this.pool.stop(Math.min(drainGraceMs, DRAIN_WINDOW_MS), drainDeadlineMs);
     this.#report();
     for (const timer of this.#timers) clearInterval(timer);
-    this.#backends.close();
+    this.backends.close();
     await this.#stream.stop();
     await this.#lastGood?.flush();
     if (this.#connected) await this.#lastGood?.confirm();
@@ -213,12 +210,12 @@ export class Supervisor {
     this.#log.info({ event: 'connected', controller, revision: this.#held.revision }, 'connected to a controller');
     // Where nothing is to be sent, this is the only answer a new controller gets: what of the revision in the hello does not run.
     if (this.#held.revision !== '') this.#stream.sendVerdict(this.#verdict());
-    this.#backends.connected();
+    this.backends.connected();
     this.#sendLoad();
   }
 
   #onDisconnected(error: DataplaneError): void {
-    const fields = { event: 'disconnected', code: error.code, error: describe(error) };
+    const fields = { event: 'disconnected', code: error.code, error: messageOf(error) };
     if (this.#connected) {
       this.#confirmedAtMs = Date.now();
       this.#log.warn(fields, 'the stream to the controller ended; what is held is served on');
@@ -227,7 +224,7 @@ export class Supervisor {
       this.#log.warn(fields, 'no controller answers');
     }
     this.#connected = false;
-    this.#backends.disconnected();
+    this.backends.disconnected();
     this.#controller = fields.error;
   }
 
@@ -238,7 +235,7 @@ export class Supervisor {
     const verdict = await this.pool.apply([plan.change]);
     if (!verdict.accepted) return this.#notAccepted(delta.revision, verdict.message);
     this.#held.commit(plan, verdict.rejected);
-    this.#backends.take(plan.change);
+    this.backends.take(plan.change);
     this.#lastGood?.schedule(() => this.#held.image());
     const { upsert, removed } = plan.change;
     await this.#applied('controller', startedAt, upsert.length, removed.length);
@@ -248,19 +245,23 @@ export class Supervisor {
   /** What this data plane makes of what it holds: what does not run as it was sent, and what runs and can't do its work. */
   #verdict(): Verdict {
     const rejected = new Map(this.#held.rejected.map((one) => [one.id, one]));
-    for (const { id, message } of this.pool.troubles) {
+    for (const { id, message } of this.#troubles) {
       const hash = this.#held.get(id)?.hash;
       if (hash !== undefined && !rejected.has(id)) rejected.set(id, { id, hash, message });
     }
     return { revision: this.#held.revision, accepted: true, rejected: [...rejected.values()], message: '' };
   }
 
+  get #troubles() {
+    return [...this.pool.troubles, ...this.backends.names.troubles];
+  }
+
   /** Told at once: the status of a Policy is to say so while it holds. */
   #troublesChanged(): void {
-    const { troubles } = this.pool;
+    const troubles = this.#troubles;
     this.#log.warn(
       { event: 'troubles', troubles },
-      troubles.length === 0 ? 'all stages work again' : 'a stage is in trouble',
+      troubles.length > 0 ? 'something is in trouble' : 'all works again',
     );
     if (this.#held.revision !== '') this.#stream.sendVerdict(this.#verdict());
   }
@@ -291,6 +292,7 @@ export class Supervisor {
 
   /** Opens the ports once the first snapshot runs: there is no wrong answer before. */
   async #serve(): Promise<void> {
+    await this.backends.names.settled();
     try {
       const bound = await this.pool.listen();
       this.#serving = true;
@@ -319,7 +321,7 @@ export class Supervisor {
         return;
       }
       this.#restore(loaded.image, verdict.rejected);
-      for (const change of replayOf(loaded.image)) this.#backends.take(change);
+      for (const change of replayOf(loaded.image)) this.backends.take(change);
       this.#confirmedAtMs = loaded.confirmedAtMs;
       this.#log.warn(
         { event: 'last-good', revision: loaded.image.revision, savedAt: new Date(loaded.savedAtMs).toISOString() },
@@ -391,8 +393,3 @@ export class Supervisor {
 
 /** After the grace: how long answers end their connections before nothing more is accepted. */
 const DRAIN_WINDOW_MS = 1_000;
-
-function describe(error: DataplaneError): string {
-  const cause = error.cause instanceof Error ? error.cause.message : '';
-  return cause === '' || error.message.includes(cause) ? error.message : `${error.message}: ${cause}`;
-}

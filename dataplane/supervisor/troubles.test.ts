@@ -75,9 +75,9 @@ test(
     const recovered = await stream.verdicts.next(({ rejected }) => rejected.length === 0, PATIENCE_MS);
     expect(recovered).toEqual({ revision: snapshot.revision, accepted: true, rejected: [], message: '' });
     // The log comes by another way than the verdict.
-    await dataplane.lines.next(({ msg }) => msg === 'all stages work again', PATIENCE_MS);
+    await dataplane.lines.next(({ msg }) => msg === 'all works again', PATIENCE_MS);
     const said = dataplane.lines.all.filter(({ event }) => event === 'troubles');
-    expect([said[0]?.msg, said.at(-1)?.msg]).toEqual(['a stage is in trouble', 'all stages work again']);
+    expect([said[0]?.msg, said.at(-1)?.msg]).toEqual(['something is in trouble', 'all works again']);
   },
   2 * PATIENCE_MS,
 );

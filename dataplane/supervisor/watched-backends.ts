@@ -1,4 +1,4 @@
-/** All that watches the backends of the snapshot: active health checks, what workers say of them, and the reports to the controller. */
+/** All that watches the backends of the snapshot: names and their addresses, active health checks, what workers say of them, and the reports to the controller. */
 import type { Log } from '../log.ts';
 import type { BackendView } from '../snapshot/backend/view.ts';
 import type { HealthReport } from '../snapshot/protocol.ts';
@@ -6,6 +6,8 @@ import type { Change } from '../sync/held.ts';
 import type { BackendSample } from '../telemetry/backend-metrics.ts';
 import type { BlockedEndpoint, WorkerEndpoint } from '../worker/messages.ts';
 import { type DescribedEndpoint, describeEndpoints } from './describe-backends.ts';
+import { observeNames } from './dns/create.ts';
+import type { DnsObserver } from './dns/dns-observer.ts';
 import { EndpointStates } from './endpoint-states.ts';
 import { HealthChecker } from './health/checker.ts';
 import type { ProbeResult } from './health/probe.ts';
@@ -14,6 +16,10 @@ import { ObservedBackends } from './observed-backends.ts';
 
 export interface WatchedBackendsDeps {
   readonly log: Log;
+  /** Null: as the machine resolves names. */
+  readonly dnsServers: readonly string[] | null;
+  /** `names.troubles` has changed. */
+  readonly onTroubles: () => void;
   /** What has changed, for all workers. */
   readonly tellWorkers: (views: ReadonlyMap<string, BackendView>) => void;
   /** To the controller. False: it was not sent. */
@@ -21,12 +27,13 @@ export interface WatchedBackendsDeps {
 }
 
 export class WatchedBackends {
+  readonly names: DnsObserver;
   readonly #observed: ObservedBackends;
   readonly #checker: HealthChecker;
   readonly #states: EndpointStates;
   readonly #reporter: HealthReporter;
 
-  constructor({ log, tellWorkers, report }: WatchedBackendsDeps) {
+  constructor({ log, dnsServers, onTroubles, tellWorkers, report }: WatchedBackendsDeps) {
     this.#observed = new ObservedBackends((views) => {
       tellWorkers(views);
       this.#states.viewed(views.keys());
@@ -41,6 +48,7 @@ export class WatchedBackends {
       reportOf: (id) => this.#states.reportOf(id),
       send: report,
     });
+    this.names = observeNames(this.#observed, dnsServers, log, onTroubles);
     this.#observed.add(this.#checker);
     this.#observed.add(this.#states);
   }

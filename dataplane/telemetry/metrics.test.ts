@@ -76,6 +76,7 @@ const input: MetricsInput = {
   ],
   maxBackends: 1,
   logDropped: 0,
+  dns: { found: 5, none: 1, failed: 2, names: 3, staleMs: 1500 },
   redis: [true, false],
   version: '9.9.9',
   nowMs: 61_000,
@@ -140,6 +141,9 @@ test('what is scraped is valid and says what was counted', async () => {
     'tidegate_endpoint_healthy{backend="shop/api",endpoint="10.0.0.2:80"}': 0,
     'tidegate_health_checks_total{backend="shop/api",result="success"}': 7,
     'tidegate_health_checks_total{backend="shop/api",result="timeout"}': 3,
+    tidegate_dns_names: 3,
+    'tidegate_dns_resolutions_total{result="failed"}': 2,
+    tidegate_dns_stale_seconds: 1.5,
     'tidegate_build_info{version="9.9.9"}': 1,
   };
   expect(Object.fromEntries(Object.keys(expected).map((name) => [name, samples.get(name)]))).toEqual(expected);

@@ -31,6 +31,13 @@ export interface MetricsInput {
   };
   /** Of each worker that uses it: whether it answers. */
   readonly redis: readonly boolean[];
+  readonly dns: {
+    readonly found: number;
+    readonly none: number;
+    readonly failed: number;
+    readonly names: number;
+    readonly staleMs: number;
+  };
   /** Of workers that live. */
   readonly counters: { readonly refused: number; readonly overflow: number };
   readonly eventLoopUtilisation: number;
@@ -139,6 +146,7 @@ function describeMetrics(input: MetricsInput): Described[] {
       one(counters.overflow),
     ),
     ...redisMetrics(input.redis),
+    ...dnsMetrics(input.dns),
     gauge('tidegate_ready', 'Whether /readyz says yes.', flag(state.ready)),
     gauge('tidegate_controller_connected', 'Whether the stream to a controller is open.', flag(state.connected)),
     {
@@ -242,6 +250,24 @@ function redisMetrics(answers: readonly boolean[]): Described[] {
   if (answers.length === 0) return [];
   const all = answers.every((answer) => answer) ? 1 : 0;
   return [gauge('tidegate_redis_up', 'Whether Redis answers every worker that uses it.', all)];
+}
+
+/** Nothing where no backend has a name. */
+function dnsMetrics({ found, none, failed, names, staleMs }: MetricsInput['dns']): Described[] {
+  if (names + found + none + failed === 0) return [];
+  return [
+    gauge('tidegate_dns_names', 'DNS names of backends that are followed.', names),
+    counter('tidegate_dns_resolutions_total', 'Look-ups of DNS names, by result.', [
+      { value: found, labels: { result: 'found' } },
+      { value: none, labels: { result: 'none' } },
+      { value: failed, labels: { result: 'failed' } },
+    ]),
+    gauge(
+      'tidegate_dns_stale_seconds',
+      'Since the oldest DNS answer that is still used expired; 0 where all are fresh.',
+      staleMs / 1000,
+    ),
+  ];
 }
 
 function stageMetrics(samples: readonly StageSample[]): Described[] {

@@ -1,6 +1,6 @@
-/** A stage that runs and can't do its work: one line a policy, as long as it holds and the stage is in use. */
+/** What runs and can't do its work: one line a policy, or a backend, as long as it holds and is in use. */
 export interface Trouble {
-  /** Of the policy resource. */
+  /** Of the policy or backend resource. */
   readonly id: string;
   readonly message: string;
 }

@@ -24,6 +24,7 @@ import { Series } from '../telemetry/series.ts';
 import { StageCounters } from '../telemetry/stage-counters.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
 import { forward } from '../upstream/forward.ts';
+import { createLookups } from '../upstream/lookup.ts';
 import { FINE_TICK_MS } from '../upstream/retry/shared.ts';
 import { createUpstream, type EndpointState, type Upstream } from '../upstream/upstream.ts';
 import { BlockedReport } from './blocked-report.ts';
@@ -84,7 +85,8 @@ export class Gateway {
     const write = createLineFormat({ query: setup.accessLogQuery, epochMs: Date.now });
     this.#services = createServices(setup, this.#stageCounters);
     const counter = this.#stageCounters.counter.bind(this.#stageCounters);
-    const upstreamDeps = { wheel: this.#wheel, fineWheel: this.#fineWheel, zone: setup.zone, counter, log };
+    const lookups = createLookups(setup.dnsServers);
+    const upstreamDeps = { wheel: this.#wheel, fineWheel: this.#fineWheel, zone: setup.zone, counter, log, lookups };
     this.#blocked = new BlockedReport(this.#upstreams, onBlocked);
     this.#runtime = new Runtime({
       createUpstream: (backend, endpoints) => {

@@ -16,6 +16,8 @@ export interface WorkerSetup {
   readonly host: string;
   /** Of the data plane; empty: not known. */
   readonly zone: string;
+  /** Null: as the machine resolves names. */
+  readonly dnsServers: readonly string[] | null;
   readonly trustedHops: number;
   /** Target of rules without a `shedding` section; 0: none. */
   readonly sheddingDelayMs: number;
