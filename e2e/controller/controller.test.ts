@@ -192,6 +192,35 @@ test('what a data plane rejects is told on the Route alone, with an Event, and t
   await untilProgrammed('odd', 'True', 'Programmed');
 });
 
+test('endpoints that a data plane of the other replica keeps away from are no longer counted; flapping is written seldom', async () => {
+  const hosts = ['10.9.0.1', '10.9.0.2', '10.9.0.3'].map((address) => ({ address, port: 80 }));
+  const metadata = { name: 'flappy', namespace: 'shop' };
+  await plane.apply({ apiVersion: 'tidegate.dev/v1alpha1', kind: 'Backend', metadata, spec: { hosts } });
+  const column = async () => (await plane.get<StatusObject>('backend', '-n', 'shop', 'flappy')).status?.endpoints;
+  const shows = (text: string) => until(`${text} endpoints`, async () => (await column()) === text, 10_000, 50);
+  await shows('3/3');
+  const [leading, other] = await leader();
+  const wary = new ScriptedDataPlane(other, certificates, 'wary', () => ({}));
+  const say = (...blocked: string[]) =>
+    wary.health({ whole: true, backends: [{ backend: 'backend/shop/flappy', blocked, endpoints: 0 }] });
+  await until('it counts', async () => (await statusOf(leading)).dataPlanes.length === 2, 5_000, 50);
+  say('10.9.0.1:80');
+  await shows('2/3');
+  const writes = 'tidegate_controller_status_writes_total{result="written"}';
+  const [before, sinceMs] = [await metricOf(leading, writes), performance.now()];
+  for (let i = 0; i < 60; i++) {
+    say(...(i % 2 === 0 ? [] : ['10.9.0.1:80', '10.9.0.2:80']));
+    await sleep(50);
+  }
+  await shows('1/3');
+  const written = (await metricOf(leading, writes)) - before;
+  expect(written).toBeLessThanOrEqual(Math.ceil((performance.now() - sinceMs) / 1_000) + 1);
+  // Whoever is gone says nothing any more.
+  wary.close();
+  await shows('3/3');
+  await plane.kubectl(['delete', 'backend', '-n', 'shop', 'flappy']);
+});
+
 test('a missing reference is told, and resolved when it comes; endpoints are counted', async () => {
   await plane.apply(
     route('shop', {

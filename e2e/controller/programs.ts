@@ -5,6 +5,7 @@ import { type ClientDuplexStream, credentials } from '@grpc/grpc-js';
 import {
   createSnapshotsClient,
   type FromDataPlane,
+  type HealthReport,
   type LoadReport,
   type ToDataPlane,
   type Verdict,
@@ -192,6 +193,10 @@ export class ScriptedDataPlane {
     this.#stream.write({ message: 'hello', hello: { ...hello, gateway: 'tidegate', held: [], share: null } });
     this.#timer = setInterval(() => this.#report(), 500);
     this.#report();
+  }
+
+  health(health: HealthReport): void {
+    this.#stream.write({ message: 'health', health });
   }
 
   close(): void {
