@@ -47,9 +47,10 @@ function compileMirror(namespace: string, { name, percent, bodyBytes }: MirrorSp
 /** Null where none of its backends serves. */
 function compileFallback(
   namespace: string,
-  { on, statuses, methods, bodyBytes, backends, respond }: FallbackSpec,
+  { when: reasons, statuses, methods, bodyBytes, backends, respond }: FallbackSpec,
   serves: (backend: string) => boolean,
 ): FallbackConfig | null {
+  const on = reasons ?? ['unavailable', ...(statuses === undefined ? [] : ['status' as const])];
   const when = {
     on,
     statuses: on.includes('status') ? (statuses ?? STATUSES) : [],

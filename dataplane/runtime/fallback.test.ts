@@ -3,6 +3,7 @@ import type net from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { policyFixture, ruleFixture } from '../snapshot/fixtures.ts';
 import type { Action, Resource } from '../snapshot/resources.ts';
+import { retrySettings } from '../snapshot/retry.ts';
 import { type FallbackConfig, fallback as fallbackSchema } from '../snapshot/shaping.ts';
 import { eventually, type SeeingBackend, ShapingScene } from './shaping.fixture.ts';
 
@@ -225,6 +226,41 @@ test('a copy is made of what then falls back, with its body', async () => {
   await eventually(() => scene.counts('mirrored')['a/shadow answered'] === 1);
   expect(shadow.backend.seen.map(({ body }) => body)).toEqual(['short']);
   expect(scene.counts('mirrored')).toEqual({ 'a/shadow answered': 1, 'a/shadow too-large': 1 });
+});
+
+test('retries come first: it falls back once they are used up, with the whole body; one copy is made', async () => {
+  const shadow = await scene.backend('a/shadow');
+  let attempts = 0;
+  const main = await scene.raw(
+    'a/main',
+    afterHead((socket) => {
+      attempts++;
+      socket.resetAndDestroy();
+    }),
+  );
+  const { action } = rule({ on: ['reset'] });
+  const mirrors = [{ backend: 'backend/a/shadow', perMillion: 1_000_000, bodyBytes: 1024 }];
+  const retry = {
+    attempts: 2,
+    on: ['reset'],
+    statuses: [],
+    methods: IDEMPOTENT,
+    budget: { percent: 100, minPerSecond: 1000 },
+    backoff: { baseMs: 1, maxMs: 1 },
+    maxRetryAfterMs: 0,
+    bodyBytes: 1024,
+  };
+  scene.configure(
+    ...main,
+    ...spare,
+    ...shadow.parts,
+    ruleFixture('a/r/x', { action: { ...action, mirrors } as Action, retry: retrySettings.parse(retry) }),
+  );
+  const body = 'x'.repeat(1000);
+  expect(await scene.send('PUT', '/', { 'transfer-encoding': 'chunked' }, body)).toMatchObject({ body: 'a/standby' });
+  expect([attempts, standby.seen[0]?.body, fellBack()]).toEqual([3, body, { 'reset a/r': 1 }]);
+  await eventually(() => scene.counts('mirrored')['a/shadow answered'] === 1);
+  expect(shadow.backend.seen.map((seen) => seen.body)).toEqual([body]);
 });
 
 function emptied(parts: Resource[]): Resource[] {

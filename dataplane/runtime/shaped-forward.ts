@@ -68,7 +68,7 @@ export function createShapedForward(
 }
 
 /** The same for all rules of a Route, so that a user sees one version of it. */
-export function splitOf({ namespace, route, action }: RuleResource, { random }: RuntimeDeps) {
+export function splitOf({ namespace, route, action }: RuleResource, { random }: Pick<RuntimeDeps, 'random'>) {
   return createSplit(action.kind === 'forward' ? action.split : undefined, `${namespace}/${route}`, random);
 }
 

@@ -52,10 +52,10 @@ export const mirrors = listMap(z.array(mirror).min(1).max(4), 'name').describe(
     'them and fails with none of them. A copy has 10 s; 256 are under way at once in a worker at most.',
 );
 
-const statusesNeedStatus: Rule<{ on: string[]; statuses?: number[] | undefined }> = {
-  cel: "!has(self.statuses) || 'status' in self.on",
-  message: 'statuses needs status in on',
-  test: (value) => value.statuses === undefined || value.on.includes('status'),
+const statusesNeedStatus: Rule<{ when?: string[] | undefined; statuses?: number[] | undefined }> = {
+  cel: "!has(self.statuses) || !has(self.when) || 'status' in self.when",
+  message: 'statuses needs status in when',
+  test: ({ when, statuses }) => statuses === undefined || when === undefined || when.includes('status'),
 };
 
 const repeatsNeedBackends: Rule<{ respond?: unknown; methods?: unknown; bodyBytes?: unknown }> = {
@@ -66,18 +66,20 @@ const repeatsNeedBackends: Rule<{ respond?: unknown; methods?: unknown; bodyByte
 
 export const fallback = withRules(
   z.strictObject({
-    on: withRules(
+    // Not `on`: to YAML 1.1, which kubectl reads, that key is `true`.
+    when: withRules(
       z
         .array(z.enum(['unavailable', 'reset', 'timeout', 'status']))
         .min(1)
         .max(4),
       eachOnce,
     )
-      .default(['unavailable'])
+      .optional()
       .meta({
         description:
-          'When. unavailable: nothing was sent (no endpoint, no connection, breaker open, too many requests, no such Backend). ' +
-          'reset: no acceptable response came. timeout: none came in time. status: one of statuses came.',
+          'unavailable: nothing was sent (no endpoint, no connection, breaker open, too many requests, no such Backend). ' +
+          'reset: no acceptable response came. timeout: none came in time. status: one of statuses came. ' +
+          'Default unavailable, and status if statuses are given.',
         'x-kubernetes-list-type': 'set',
       }),
     statuses: withRules(z.array(integer(400, 599)).min(1).max(16), eachOnce)

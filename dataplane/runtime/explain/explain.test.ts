@@ -167,6 +167,42 @@ describe('a request that gets through', () => {
     ]);
   });
 
+  test('split, copies and a fallback, and which share a user gets', async () => {
+    const gateway = await shop();
+    const backends = ['orders', 'canary'].map((name) => ({ weight: 50, backend: `backend/shop/${name}` }));
+    const action: Action = {
+      kind: 'forward',
+      backends,
+      split: { by: 'header', name: 'x-user' },
+      mirrors: [{ backend: 'backend/shop/nowhere', perMillion: 5000, bodyBytes: 10 }],
+      fallback: {
+        on: ['unavailable', 'status'],
+        statuses: [502, 503],
+        methods: [],
+        bodyBytes: 0,
+        respond: { status: 200, body: 'sorry' },
+      },
+    };
+    gateway.apply([ruleFixture('shop/shaped/r', { hosts: ['shaped.example.com'], action })]);
+    const shares = new Set<string | undefined>();
+    for (let user = 0; user < 20; user++) {
+      const told = await ask(gateway, 'GET /', ['x-user', `${user}`], 'shaped.example.com');
+      const again = gateway.runtime.explain(
+        memoryExchange('GET /', { fields: ['x-user', `${user}`], authority: 'shaped.example.com' }),
+        undefined,
+      );
+      const chosen = (all: typeof told.backends) => all.find((one) => one.chosen)?.backend;
+      expect(chosen((await again).backends)).toBe(chosen(told.backends));
+      shares.add(chosen(told.backends));
+      expect(told.sections.map(({ section, text }) => [section, text])).toEqual([
+        ['split', 'by header x-user; without it at random'],
+        ['mirror', '0.5 % to shop/nowhere (not there, left out), bodies up to 10 bytes'],
+        ['fallback', 'on unavailable; status 502, 503: answers 200 (5 bytes)'],
+      ]);
+    }
+    expect([...shares].sort()).toEqual(['shop/canary', 'shop/orders']);
+  });
+
   test('the share of a backend with policies of its own, where it is asked for', async () => {
     const told = await ask(await shop(), 'GET /orders/42', [], hosts[0], 'canary');
     expect(told.sections.map(({ section, source }) => [section, source])).toEqual([

@@ -15,7 +15,7 @@ import { type ChainSection, type ChainStage, retryOf, sectionsOf, stagesOf, time
 import { chooseShare, explainBackends, explainEnding, rewritten } from './ending.ts';
 import { retryText } from './retry.ts';
 import { explainRouting } from './routing.ts';
-import { explainShaping } from './shaping.ts';
+import { explainShaping, splitShare } from './shaping.ts';
 
 export interface ExplainContext {
   readonly revision: string;
@@ -49,7 +49,11 @@ export async function explain(exchange: Exchange, context: ExplainContext): Prom
   const trouble = ledger.rejected.get(resource.id)?.message ?? '';
   const rule = { route: `${resource.namespace}/${resource.route}`, rule: resource.rule, why, trouble };
   const { action } = resource;
-  const chosen = action.kind === 'forward' ? chooseShare(action, context.backend) : undefined;
+  const chosen =
+    action.kind === 'forward'
+      ? ((context.backend === undefined ? splitShare(resource, exchange) : undefined) ??
+        chooseShare(action, context.backend))
+      : undefined;
   const { sections, answer } = refusedWhole(part) ?? (await explainSections(resource, chosen, exchange, context));
   return {
     ...base,

@@ -1,7 +1,27 @@
 /** What a rule does besides forwarding by weight, in words. */
+import type { Exchange } from '../../pipeline/exchange.ts';
 import type { ExplainedSection } from '../../snapshot/explain.ts';
-import type { Action } from '../../snapshot/resources.ts';
+import type { Action, RuleResource, WeightedBackend } from '../../snapshot/resources.ts';
+import { byWeight } from '../../stages/forward.ts';
 import type { Ledger } from '../ledger.ts';
+import { splitOf } from '../shaped-forward.ts';
+
+/** The share that the value a rule splits by leads to; undefined: it is drawn. */
+export function splitShare(resource: RuleResource, exchange: Exchange): WeightedBackend | undefined {
+  const { action } = resource;
+  if (action.kind !== 'forward' || action.split === undefined) return undefined;
+  let drawn = false;
+  const random = () => {
+    drawn = true;
+    return 0;
+  };
+  const pick = byWeight(
+    action.backends.map((value) => ({ weight: value.weight, value })),
+    splitOf(resource, { random }),
+  );
+  const share = pick?.(exchange);
+  return drawn ? undefined : share;
+}
 
 /** Nothing where it only forwards. */
 export function explainShaping(action: Action, ledger: Ledger): ExplainedSection[] {
