@@ -63,7 +63,7 @@ const refuses = afterHead((socket) => socket.write('HTTP/1.1 503 Busy\r\ncontent
 describe('another backend', () => {
   test.each([
     ['nobody listens', 'unavailable', () => scene.dead('a/main'), {}],
-    ['it has no endpoint', 'unavailable', async () => emptied(await scene.dead('a/main')), {}],
+    ['it has no endpoint', 'unavailable', () => emptied(scene.dead('a/main')), {}],
     ['it resets', 'reset', () => scene.raw('a/main', resets), {}],
     ['it sends garbage', 'reset', () => scene.raw('a/main', garbles), {}],
     ['it never answers', 'timeout', () => scene.raw('a/main'), { timeouts: { backendMs: 100 } }],
@@ -106,7 +106,7 @@ describe('another backend', () => {
     };
     scene.configure(...(await scene.raw('a/main', refuses)), ...spare, rule({}));
     expect(await scene.send('GET', '/')).toMatchObject({ status: 503, body: 'me too' });
-    scene.configure(...(await scene.dead('a/main')), ...(await scene.dead('a/standby')), rule({}));
+    scene.configure(...scene.dead('a/main'), ...scene.dead('a/standby'), rule({}));
     expect(JSON.parse((await scene.send('GET', '/')).body)).toMatchObject({ code: 'upstream-connect-failed' });
     expect([standby.seen.length, fellBack()]).toEqual([1, { 'status a/r': 1, 'unavailable a/r': 1 }]);
   });
@@ -131,7 +131,7 @@ describe('another backend', () => {
     expect(await scene.send('POST', '/', {}, 'pay')).toMatchObject({ status: 503, body: 'busy' });
     scene.configure(...(await scene.raw('a/main', refuses)), ...spare, rule({ methods: ['POST'] }));
     expect(await scene.send('POST', '/', {}, 'pay')).toMatchObject({ status: 200, body: 'a/standby' });
-    scene.configure(...(await scene.dead('a/main')), ...spare, rule({}));
+    scene.configure(...scene.dead('a/main'), ...spare, rule({}));
     expect(await scene.send('POST', '/', {}, 'pay')).toMatchObject({ status: 200, body: 'a/standby' });
     expect(standby.seen.map(({ body }) => body)).toEqual(['pay', 'pay']);
   });

@@ -88,7 +88,7 @@ test('each mirror gets its share', async () => {
 test('a shadow that accepts and never answers, one that resets, one that is not there: the original gets its answer', async () => {
   const hanging = await scene.raw('a/hanging');
   const resetting = await scene.raw('a/resetting', (socket) => socket.once('data', () => socket.resetAndDestroy()));
-  const dead = await scene.dead('a/dead');
+  const dead = scene.dead('a/dead');
   scene.configure(
     ...parts,
     ...hanging,
