@@ -8,7 +8,8 @@ import { endpointName } from '../snapshot/backend/view.ts';
 import type { BackendResource, Endpoint } from '../snapshot/resources.ts';
 import type { Candidate, Tally } from './balance/balancer.ts';
 import type { LatencyMeter } from './balance/latency-meter.ts';
-import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS, type Job, UpstreamConnection } from './connection.ts';
+import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS, UpstreamConnection } from './connection.ts';
+import type { Job } from './job.ts';
 import { createLookups, type Lookups } from './lookup.ts';
 import { type Attempt, type AttemptFailure, BAD, type Gate, GOOD, type Watcher } from './watcher.ts';
 

@@ -5,9 +5,10 @@
 import type { ResponseHead } from '../codec/response-head.ts';
 import { type Exchange, LENGTH_UNKNOWN, NO_BODY, type Release } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
-import type { Failure, UpstreamConnection } from './connection.ts';
+import type { UpstreamConnection } from './connection.ts';
 import { left, soonest, until } from './delays.ts';
 import type { EndpointPool } from './endpoint-pool.ts';
+import type { Failure } from './job.ts';
 import type { Hedge } from './retry/hedge.ts';
 import type { Retries } from './retry/retries.ts';
 import type { ForwardCode, ForwardOptions, PendingResponse, Responder } from './seam.ts';

@@ -5,10 +5,11 @@
 import type { ResponseHead } from '../codec/response-head.ts';
 import { Timer, type TimerOwner, type TimerWheel } from '../io/wheel.ts';
 import { type Exchange, LENGTH_UNKNOWN, type Release } from '../pipeline/exchange.ts';
-import type { Failure, Job, UpstreamConnection } from './connection.ts';
+import type { UpstreamConnection } from './connection.ts';
 import { soonest, until } from './delays.ts';
 import { ENDINGS, REFUSALS } from './endings.ts';
 import type { EndpointPool } from './endpoint-pool.ts';
+import type { Failure, Job } from './job.ts';
 import { requestText } from './request-text.ts';
 import { retryAfterMs } from './retry/backoff.ts';
 import { drain } from './retry/drain.ts';

@@ -1,6 +1,7 @@
 /** Reads the rest of a response that nobody wants, so that its connection can serve again. */
 import type { Release } from '../../pipeline/exchange.ts';
-import type { Job, UpstreamConnection } from '../connection.ts';
+import type { UpstreamConnection } from '../connection.ts';
+import type { Job } from '../job.ts';
 
 /** Of a longer body the connection is closed: reading it costs more than connecting. */
 const DRAIN_BYTES = 16 * 1024;

@@ -4,8 +4,9 @@
  */
 import type { ResponseHead } from '../../codec/response-head.ts';
 import type { Exchange } from '../../pipeline/exchange.ts';
-import type { Failure, Job, UpstreamConnection } from '../connection.ts';
+import type { UpstreamConnection } from '../connection.ts';
 import type { EndpointPool } from '../endpoint-pool.ts';
+import type { Failure, Job } from '../job.ts';
 import { requestText } from '../request-text.ts';
 import type { ForwardOptions } from '../seam.ts';
 import { type Attempt, type AttemptFailure, UNDECIDED, type Verdict } from '../watcher.ts';

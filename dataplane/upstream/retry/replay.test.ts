@@ -1,5 +1,6 @@
 /** Request bodies that are sent again, on real sockets. */
 import { randomBytes } from 'node:crypto';
+import http2 from 'node:http2';
 import { afterEach, describe, expect, test } from 'vitest';
 import { eventually, OK, type Peer, type ScriptedBackend } from '../../engine.fixture.ts';
 import { ask, heads, over, Scene, UNAVAILABLE } from './retry.fixture.ts';
@@ -244,4 +245,26 @@ describe('a reused connection that was closed', () => {
     await eventually(() => gateway.finished.length === 2);
     expect(gateway.finished[1]).toMatchObject({ status, attempts: 1 });
   });
+});
+
+test('over HTTP/2: body and trailers are sent again', async () => {
+  const body = binary(20_000);
+  const whole = (received: string): boolean => received.endsWith('x-sum: 1\r\n\r\n');
+  const backend = await scene.scripted(onceReceived(whole, reset, ok));
+  const gateway = await scene.gateway([backend], {}, { protocol: 'h2c' });
+  const session = http2.connect(`http://127.0.0.1:${gateway.port}`);
+  try {
+    const stream = session.request({ ':method': 'PUT', ':path': '/x' }, { waitForTrailers: true, endStream: false });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'x-sum': '1' }));
+    let answer = '';
+    stream.on('data', (chunk: Buffer) => {
+      answer += chunk;
+    });
+    stream.end(Buffer.from(body, 'latin1'));
+    await over(gateway);
+    await eventually(() => answer === 'ok');
+  } finally {
+    session.destroy();
+  }
+  for (const n of [0, 1]) expect(decoded(bodyAt(backend, n))).toEqual({ body, trailers: 'x-sum: 1\r\n\r\n' });
 });

@@ -1,0 +1,34 @@
+/** What a connection works for. */
+import type { ResponseHead } from '../codec/response-head.ts';
+import type { Release } from '../pipeline/exchange.ts';
+import type { UpstreamConnection } from './connection.ts';
+
+/** What a connection tells the exchange it works for. */
+export interface Job {
+  /** The connection is there and free: send the request. */
+  onReady(connection: UpstreamConnection): void;
+  onInformational(head: ResponseHead): void;
+  /** The final head (101 included). `connection.proceed()` must follow, now or later. */
+  onHead(head: ResponseHead): void;
+  /** A part of the response body; as BodySink.onData. */
+  onBody(bytes: Uint8Array, release: Release): boolean;
+  /** The response is complete; the connection has been given back. */
+  onComplete(trailers: string[] | null): void;
+  /** Can take more of the request body. */
+  onWritable(): void;
+  /** The connection is of no use any more. */
+  onFailure(failure: Failure): void;
+  /** The timer that the job armed through the connection. */
+  onDeadline(): void;
+}
+
+export type Failure =
+  /** No connection was had. */
+  | 'connect'
+  | 'connect-timeout'
+  /** Broken before the first byte of a response, on a connection that had served before: the other side may just have closed it as idle. */
+  | 'stale'
+  /** Broken before the end of a response. */
+  | 'reset'
+  /** Not an HTTP response that could be passed on. */
+  | 'protocol';
