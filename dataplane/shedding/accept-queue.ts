@@ -4,7 +4,7 @@
  */
 
 /** A herd of clients that connect at once is no overload: that much work is free. */
-const ALLOWANCE_MS = 500;
+const ALLOWANCE_MS = 250;
 
 export class AcceptQueue {
   #turns = 0;

@@ -17,6 +17,11 @@ export interface Simulation {
   readonly rate?: (nowMs: number) => number;
   /** Closed loop: so many clients. */
   readonly clients?: number;
+  /**
+   * So many listening sockets, each of which accepts one connection a turn; in an open loop a request that finds no idle connection opens
+   * one. Absent: connections are there.
+   */
+  readonly sockets?: number;
   /** Share of time the thread is on the CPU: the rest goes to others. */
   readonly cpuShare?: number;
   /** Of the nth request; absent: normal. */
@@ -39,25 +44,32 @@ export interface Simulated {
 }
 
 const NORMAL = 1;
+const ACCEPT_MS = 0.05;
 
 export function simulate(simulation: Simulation): Simulated {
-  const { durationMs, targetMs, admitMs, shedMs, rate, clients = 0, cpuShare = 1, stall } = simulation;
+  const { durationMs, targetMs, admitMs, shedMs, rate, clients = 0, cpuShare = 1, sockets = 0, stall } = simulation;
   const random = randomOf(1);
   let nowMs = 0;
   let cpuMs = 0;
+  let turns = 0;
+  let idle = 0;
+  const backlog = Array.from({ length: sockets }, (): number[] => []);
+  const accepted = backlog.map(() => 0);
   let timer: { run: () => void; dueMs: number } | null = null;
   const overload = new Overload({
     now: () => nowMs,
     cpuMs: () => cpuMs,
-    turns: () => 0,
+    turns: () => turns,
     setTimer: (run, delayMs) => {
       timer = { run, dueMs: nowMs + delayMs };
     },
   });
+  overload.accepted = accepted;
   const guard = overload.hold(targetMs);
   const handled: Handled[] = [];
   let lastPressedMs = 0;
-  let waiting: number[] = new Array<number>(clients).fill(0);
+  let waiting: number[] = sockets === 0 ? new Array<number>(clients).fill(0) : [];
+  for (let i = 0; sockets > 0 && i < clients; i++) (backlog[i % sockets] as number[]).push(0);
   let nextMs = 0;
   let stalled = stall === undefined;
   const work = (ms: number): void => {
@@ -70,10 +82,28 @@ export function simulate(simulation: Simulation): Simulated {
     timer = null;
     due.run();
   };
+  const come = (atMs: number): void => {
+    if (sockets === 0 || idle > 0) {
+      idle--;
+      waiting.push(atMs);
+    } else (backlog[Math.floor(random() * sockets)] as number[]).push(atMs);
+  };
+  /** What is accepted in a turn is read in the next. */
+  const accept = (): number[] => {
+    const read: number[] = [];
+    for (const [i, queue] of backlog.entries()) {
+      const cameMs = queue.shift();
+      if (cameMs === undefined) continue;
+      (accepted[i] as number)++;
+      work(ACCEPT_MS);
+      read.push(cameMs);
+    }
+    return read;
+  };
   const arrive = (): void => {
     while (rate !== undefined && nextMs <= nowMs) {
       const perSecond = rate(nextMs);
-      if (perSecond > 0) waiting.push(nextMs);
+      if (perSecond > 0) come(nextMs);
       nextMs += perSecond > 0 ? (1000 / perSecond) * (0.5 + random()) : 1;
     }
   };
@@ -88,12 +118,13 @@ export function simulate(simulation: Simulation): Simulated {
       work(stall.forMs);
     }
     arrive();
-    if (waiting.length === 0) {
+    turns++;
+    const turn = waiting;
+    waiting = accept();
+    if (turn.length === 0 && waiting.length === 0) {
       sleep();
       continue;
     }
-    const turn = waiting;
-    waiting = [];
     for (const cameMs of turn) {
       const priority = simulation.priority?.(handled.length) ?? NORMAL;
       const startedMs = nowMs;
@@ -101,6 +132,7 @@ export function simulate(simulation: Simulation): Simulated {
       if (overload.look().level > 0) lastPressedMs = nowMs;
       work(admitted ? admitMs : shedMs);
       handled.push({ atMs: startedMs, waitedMs: startedMs - cameMs, admitted, priority: Math.min(priority, CRITICAL) });
+      idle++;
       if (rate === undefined) waiting.push(nowMs);
     }
   }

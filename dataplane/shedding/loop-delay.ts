@@ -47,7 +47,7 @@ export class LoopDelay {
     if (!this.#running) {
       this.#running = true;
       this.#idle = 0;
-      this.#arm(this.#deps.now());
+      this.#arm(this.#deps.now(), this.#deps.cpuMs());
       return;
     }
     this.nextMs = nowMs + PERIOD_MS;
@@ -63,7 +63,7 @@ export class LoopDelay {
     this.#idle = this.busy || wanted ? 0 : this.#idle + 1;
     this.busy = false;
     if (this.#idle < IDLE_FIRINGS) {
-      this.#arm(nowMs);
+      this.#arm(nowMs, cpuMs);
       return;
     }
     this.#running = false;
@@ -71,10 +71,10 @@ export class LoopDelay {
     this.nextMs = 0;
   }
 
-  #arm(nowMs: number): void {
+  #arm(nowMs: number, cpuMs: number): void {
     this.#dueMs = nowMs + PERIOD_MS;
     this.nextMs = this.#dueMs + PERIOD_MS;
-    this.#cpuMs = this.#deps.cpuMs();
+    this.#cpuMs = cpuMs;
     this.#deps.setTimer(this.#onTimer, PERIOD_MS);
   }
 

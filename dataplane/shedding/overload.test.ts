@@ -77,6 +77,32 @@ describe('closed loop', () => {
   });
 });
 
+describe('connections that wait to be accepted', () => {
+  test.each([100, 250])(
+    'five times the capacity by clients that open one when all are busy, target %i ms',
+    (targetMs) => {
+      const rate = (nowMs: number) => (nowMs < 6000 ? 1250 : 125);
+      const { handled, lastPressedMs } = simulate({
+        ...{ admitMs: 4, shedMs: 0.05, targetMs, durationMs: 8000, sockets: 32, rate },
+      });
+      const during = handled.filter(({ atMs }) => atMs < 6000);
+      expect(admittedOf(during).length).toBeGreaterThan(0.85 * 6 * 250);
+      expect(quantile(waits(during), 0.99)).toBeLessThan(1500);
+      expect(waits(during.filter(({ atMs }) => atMs > 3000)).at(-1)).toBeLessThan(1500);
+      expect(lastPressedMs).toBeLessThan(7000);
+      expect(shedOf(handled).every(({ atMs }) => atMs < 7000)).toBe(true);
+    },
+  );
+
+  test('a herd of a thousand clients that connect at once is served', () => {
+    const { handled } = simulate({
+      ...{ admitMs: 0.02, shedMs: 0.01, targetMs: 250, durationMs: 2000, sockets: 32, clients: 1000 },
+    });
+    expect(handled.length).toBeGreaterThan(50_000);
+    expect(shedOf(handled)).toEqual([]);
+  });
+});
+
 test('a thread that gets little of the CPU and has little to do turns nobody away', () => {
   const { handled } = simulate({ ...LOOP, admitMs: 1, cpuShare: 0.1, durationMs: 5000, rate: () => 80 });
   expect(handled.length).toBeGreaterThan(350);

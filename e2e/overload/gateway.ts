@@ -17,8 +17,8 @@ export interface OverloadedGateway {
   stop(): Promise<void>;
 }
 
-/** About a millisecond of work on a core of today. */
-export const COSTLY_FIELD = `x-text: ${'a'.repeat(1_500)}\r\n`;
+/** Some milliseconds of work on a core of today. */
+export const COSTLY_FIELD = `x-text: ${'a'.repeat(2_500)}\r\n`;
 
 const COSTLY = `
   authorization:

@@ -36,18 +36,35 @@ afterAll(() => gateway?.stop());
 
 const base = (path: string) => ({ port: gateway.port, path, timeoutMs: TIMEOUT_MS });
 
-/** Requests a second with all that the rules do, by a closed loop; none of it is turned away. */
-async function capacity(path: string): Promise<number> {
-  const kinds = [{ name: 'normal', fields: COSTLY_FIELD }];
-  const measured = await runLoad({ ...base(path), kinds, rate: 0, connections: 32, durationMs: 2_000 });
-  const { sent, statuses } = together(measured);
-  expect(statuses).toEqual({ 200: sent });
-  return (sent * 1000) / measured.tookMs;
+interface Capacity {
+  /** Requests a second. */
+  readonly rate: number;
+  /** And a second of CPU: what a busy machine does not change. */
+  readonly perCpuS: number;
 }
 
-function overload(path: string, rate: number): Promise<Measured> {
+/** With all that the rules do, by a closed loop; none of it is turned away. */
+async function capacity(path: string): Promise<Capacity> {
+  const kinds = [{ name: 'normal', fields: COSTLY_FIELD }];
+  const before = await metric(/^process_cpu_seconds_total /);
+  const measured = await runLoad({ ...base(path), kinds, rate: 0, connections: 8, durationMs: 2_000 });
+  const cpuS = (await metric(/^process_cpu_seconds_total /)) - before;
+  const { sent, statuses } = together(measured);
+  expect(statuses).toEqual({ 200: sent });
+  return { rate: (sent * 1000) / measured.tookMs, perCpuS: sent / cpuS };
+}
+
+/** Five times that. Goodput stays; its bounds are wide, as a busy machine had another capacity at another time. */
+async function overload(path: string, { rate, perCpuS }: Capacity): Promise<Measured> {
   const kinds = MIX.map((name) => ({ name, fields: `x-priority: ${name}\r\n${COSTLY_FIELD}` }));
-  return runLoad({ ...base(path), kinds, rate, connections: CONNECTIONS, durationMs: OVERLOAD_MS });
+  const load = { ...base(path), kinds, rate: 5 * rate, connections: CONNECTIONS, durationMs: OVERLOAD_MS };
+  const before = await metric(/^process_cpu_seconds_total /);
+  const measured = await runLoad(load);
+  const cpuS = (await metric(/^process_cpu_seconds_total /)) - before;
+  const served = together(measured).statuses[200] ?? 0;
+  expect(served / cpuS).toBeGreaterThan(0.7 * perCpuS);
+  expect(served).toBeGreaterThan(0.3 * rate * (OVERLOAD_MS / 1000));
+  return measured;
 }
 
 /** Of one who asks while it lasts: how long each took. Rejects where one fails. */
@@ -80,13 +97,14 @@ async function ask(path: string): Promise<number> {
   return answer.status;
 }
 
-async function shedInMetrics(policy: string): Promise<number> {
+/** Sum of the samples whose line matches. */
+async function metric(line: RegExp): Promise<number> {
   const text = await (await fetch(`http://127.0.0.1:${gateway.adminPort}/metrics`)).text();
-  return text
-    .split('\n')
-    .filter((line) => line.startsWith('tidegate_shed_total{') && line.includes(`policy="${policy}"`))
-    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+  const lines = text.split('\n').filter((one) => line.test(one));
+  return lines.reduce((sum, one) => sum + Number(one.slice(one.lastIndexOf(' ') + 1)), 0);
 }
+
+const shedBy = (policy: string) => metric(new RegExp(`^tidegate_shed_total\\{policy="${policy}"`));
 
 function servedShare({ sent, statuses }: Figures): number {
   return (statuses[200] ?? 0) / sent;
@@ -95,9 +113,8 @@ function servedShare({ sent, statuses }: Figures): number {
 /** Every request has a whole answer: served, or turned away with when to come back. */
 function expectAnswered(measured: Measured): void {
   const { sent, statuses, timeouts, resets, noRetryAfter } = together(measured);
-  expect({ timeouts, resets, noRetryAfter, unsent: measured.unsent }).toEqual({
-    ...{ timeouts: 0, resets: 0, noRetryAfter: 0, unsent: 0 },
-  });
+  expect({ timeouts, resets, noRetryAfter }).toEqual({ timeouts: 0, resets: 0, noRetryAfter: 0 });
+  expect(measured.unsent).toBeLessThan(0.05 * sent);
   expect((statuses[200] ?? 0) + (statuses[503] ?? 0)).toBe(sent);
   expect(statuses[503]).toBeGreaterThan(0);
 }
@@ -110,31 +127,25 @@ async function expectRecovered(path: string): Promise<void> {
 
 describe('five times the capacity', () => {
   test('with a policy: goodput stays, priorities hold, health and metrics answer, and it is over with the load', async () => {
-    const rate = await capacity('/shed');
-    const { value: measured, tookMs, metrics } = await probing(overload('/shed', 5 * rate));
+    const could = await capacity('/shed');
+    const { value: measured, tookMs, metrics } = await probing(overload('/shed', could));
     expectAnswered(measured);
-    const all = together(measured);
-    // Against a capacity that was measured at another time, on a machine that does other things too.
-    expect(all.statuses[200]).toBeGreaterThan(0.5 * rate * (OVERLOAD_MS / 1000));
     const { critical, high, normal, low } = measured.kinds as Record<string, Figures>;
     const shares = [critical, high, normal, low].map((one) => servedShare(one as Figures));
     expect(shares[0]).toBe(1);
     expect(shares).toEqual([...shares].sort((a, b) => b - a));
     expect(tookMs.length).toBeGreaterThan(3);
-    expect(tookMs[tookMs.length >> 1]).toBeLessThan(1_000);
+    expect(tookMs[tookMs.length >> 1]).toBeLessThan(2_000);
     expect(metrics).toMatch(/^tidegate_event_loop_delay_seconds \d/m);
     await expectRecovered('/shed');
-    expect(await shedInMetrics('overload/shed')).toBe(all.statuses[503]);
+    expect(await shedBy('overload/shed')).toBe(together(measured).statuses[503]);
   });
 
   test('without one the guard of the worker does the same, and knows no priorities', async () => {
-    const rate = await capacity('/plain');
-    const measured = await overload('/plain', 5 * rate);
+    const measured = await overload('/plain', await capacity('/plain'));
     expectAnswered(measured);
-    const all = together(measured);
-    expect(all.statuses[200]).toBeGreaterThan(0.5 * rate * (OVERLOAD_MS / 1000));
     expect(servedShare(measured.kinds.critical as Figures)).toBeLessThan(1);
     await expectRecovered('/plain');
-    expect(await shedInMetrics('_worker')).toBe(all.statuses[503]);
+    expect(await shedBy('_worker')).toBe(together(measured).statuses[503]);
   });
 });
