@@ -1,11 +1,17 @@
 /** Active health checks of the whole program: two workers, real backends. */
+import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { ActiveHealth } from '../snapshot/backend/health.ts';
+import { encodeResource } from '../snapshot/decode.ts';
 import { backendFixture, endpointsFixture, forwardFixture, ruleFixture } from '../snapshot/fixtures.ts';
 import { TestSnapshot } from '../sync/test-controller.ts';
 import { get, publish, Scene } from '../test-scene.ts';
+import { DnsServer } from './dns/dns-server.fixture.ts';
 
 /** On a busy machine two threads take their time. */
 const PATIENCE = { timeout: 30_000, interval: 20 };
@@ -184,4 +190,42 @@ test('what workers find out by themselves is seen in metrics and told to the con
   expect(free.whole).toBe(false);
   // Not checked: nobody has a word about single endpoints.
   expect((await get(admin, '/metrics')).body).not.toContain('tidegate_endpoint_healthy{');
+}, 90_000);
+
+test('what is behind a name is probed address by address, follows the name, and is counted', async () => {
+  const dns = await DnsServer.start();
+  scene.after(() => dns.close());
+  let port = 0;
+  for (const address of ['127.0.0.11', '127.0.0.12']) {
+    const server = http.createServer((request, response) => {
+      const sick = request.url === '/healthz' && address === '127.0.0.12';
+      response.writeHead(sick ? 500 : 200).end(address);
+    });
+    server.listen(port, address);
+    await once(server, 'listening');
+    scene.after(() => server.close());
+    scene.after(() => server.closeAllConnections());
+    port = (server.address() as AddressInfo).port;
+  }
+  dns.set('db.example', 'A', ['127.0.0.11', '127.0.0.12'], 1);
+  const base = snapshotOf([`db.example:${port}`]);
+  const names = { minTtlMs: 100, maxTtlMs: 200, allowLocal: true } as const;
+  const named = encodeResource({ ...endpointsFixture('shop/api', `db.example:${port}`), names });
+  const controller = await scene.controller();
+  const dataplane = scene.dataplane(controller.address, { TIDEGATE_DNS_SERVERS: dns.address });
+  const stream = await controller.streams.next();
+  await publish(
+    stream,
+    new TestSnapshot([...base.resources.values()].map((one) => (one.id === named.id ? named : one))),
+  );
+  const { http: gateway } = await dataplane.ready();
+  const told = (blocked: string[], endpoints: number) => ({ backend: 'backend/shop/api', blocked, endpoints });
+  const says = (wanted: ReturnType<typeof told>) =>
+    stream.healths.next(({ backends }) => isDeepStrictEqual(backends[0], wanted));
+  await says(told([`127.0.0.12:${port}`], 2));
+  await expect.poll(() => whoAnswers(gateway, 10), PATIENCE).toEqual(['127.0.0.11']);
+  dns.set('db.example', 'A', ['127.0.0.11'], 1);
+  await says(told([], 1));
+  dns.set('db.example', 'A', ['127.0.0.11', '127.0.0.12'], 1);
+  await says(told([`127.0.0.12:${port}`], 2));
 }, 90_000);

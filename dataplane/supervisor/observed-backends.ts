@@ -46,9 +46,10 @@ export class ObservedBackends {
   /** A change that the workers have taken. What they can't read is not observed. */
   take(change: Change): void {
     const touched = new Set<string>();
+    const lists = new Set<string>();
     for (const id of change.removed) {
       if (this.#backends.delete(id)) touched.add(id);
-      if (this.#endpoints.delete(id)) for (const dependent of this.#using(id)) touched.add(dependent);
+      if (this.#endpoints.delete(id)) lists.add(id);
     }
     for (const bytes of change.upsert) {
       if (!bytes.id.startsWith('backend/') && !bytes.id.startsWith('endpoints/')) continue;
@@ -60,8 +61,11 @@ export class ObservedBackends {
         touched.add(resource.id);
       } else if (resource.kind === 'endpoints') {
         this.#endpoints.set(resource.id, resource);
-        for (const dependent of this.#using(resource.id)) touched.add(dependent);
+        lists.add(resource.id);
       }
+    }
+    if (lists.size > 0) {
+      for (const { id, endpoints } of this.#backends.values()) if (lists.has(endpoints)) touched.add(id);
     }
     for (const id of touched) this.#announce(id);
   }
@@ -98,14 +102,11 @@ export class ObservedBackends {
     for (const observer of this.#observers) observer.close();
   }
 
-  #using(endpoints: string): string[] {
-    return [...this.#backends.values()].filter((backend) => backend.endpoints === endpoints).map(({ id }) => id);
-  }
-
   #announce(id: string): void {
-    const backend = this.get(id);
-    if (backend === undefined) this.#views.delete(id);
+    if (this.get(id) === undefined) this.#views.delete(id);
     for (const observer of this.#observers) {
+      // One may have set endpoints while it was told: the next ones hear of those.
+      const backend = this.get(id);
       if (backend === undefined) observer.gone(id);
       else observer.backend(id, backend);
     }
