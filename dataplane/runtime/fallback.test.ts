@@ -228,6 +228,25 @@ test('a copy is made of what then falls back, with its body', async () => {
   expect(scene.counts('mirrored')).toEqual({ 'a/shadow answered': 1, 'a/shadow too-large': 1 });
 });
 
+test.each([
+  ['kept', 1000],
+  ['in many frames', 200_000],
+])('over HTTP/2, with a body that is %s, and copied', async (_what, length) => {
+  const shadow = await scene.backend('a/shadow');
+  const { action } = rule({ bodyBytes: 1_000_000 });
+  const mirrors = [{ backend: 'backend/a/shadow', perMillion: 1_000_000, bodyBytes: 1_000_000 }];
+  scene.configure(
+    ...(await scene.raw('a/main', refuses)),
+    ...spare,
+    ...shadow.parts,
+    ruleFixture('a/r/x', { action: { ...action, mirrors } as Action }),
+  );
+  const body = 'x'.repeat(length);
+  expect(await scene.sendH2('PUT', '/', body)).toMatchObject({ status: 200, body: 'a/standby' });
+  await eventually(() => scene.counts('mirrored')['a/shadow answered'] === 1);
+  expect([standby.seen[0]?.body === body, shadow.backend.seen[0]?.body === body]).toEqual([true, true]);
+});
+
 test('retries come first: it falls back once they are used up, with the whole body; one copy is made', async () => {
   const shadow = await scene.backend('a/shadow');
   let attempts = 0;

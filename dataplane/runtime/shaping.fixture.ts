@@ -1,9 +1,13 @@
 /** A runtime behind a real listener, with real backends: for tests of mirrors, fallbacks and splits. */
 import { once } from 'node:events';
 import http from 'node:http';
+import http2 from 'node:http2';
 import net, { type AddressInfo } from 'node:net';
+import type { Refusal } from '../codec/refusals.ts';
 import { startWheel } from '../io/wheel.ts';
+import { createH2cListener } from '../listener/h2c.ts';
 import { createHttp1Listener } from '../listener/http1.ts';
+import type { Listener } from '../listener/options.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import { createRequestIds } from '../pipeline/request-id.ts';
 import { encodeResource } from '../snapshot/decode.ts';
@@ -72,8 +76,10 @@ export class ShapingScene {
   readonly #agent = new http.Agent({ keepAlive: true });
   readonly #servers: net.Server[] = [];
   readonly #sockets: net.Socket[] = [];
-  readonly #listener;
+  readonly #listener: Listener;
+  readonly #h2c: Listener;
   #port = 0;
+  #h2cPort = 0;
   #held: string[] = [];
 
   constructor(random?: () => number) {
@@ -92,17 +98,20 @@ export class ShapingScene {
       stages: { ...QUIET_STAGES, counter: (name, labels) => this.counters.counter(name, labels) },
       defaults: RUNTIME_DEFAULTS,
     });
-    this.#listener = createHttp1Listener({
+    const options = {
       host: '127.0.0.1',
       port: 0,
       handler: this.runtime.handler,
-      refuse: ({ status, code, detail }) => this.runtime.refuse(status, code, detail),
+      refuse: ({ status, code, detail }: Refusal) => this.runtime.refuse(status, code, detail),
       wheel: this.#wheel,
-    });
+    };
+    this.#listener = createHttp1Listener(options);
+    this.#h2c = createH2cListener(options);
   }
 
   async listen(): Promise<this> {
     ({ port: this.#port } = await this.#listener.listen());
+    ({ port: this.#h2cPort } = await this.#h2c.listen());
     return this;
   }
 
@@ -153,6 +162,20 @@ export class ShapingScene {
     return { status: response.statusCode ?? 0, headers: response.headers, body: text };
   }
 
+  /** Over HTTP/2, the body in two pieces. */
+  async sendH2(method: string, path: string, body: string): Promise<Got> {
+    const session = http2.connect(`http://127.0.0.1:${this.#h2cPort}`);
+    const stream = session.request({ ':method': method, ':path': path });
+    const half = body.length >> 1;
+    stream.write(body.slice(0, half));
+    stream.end(body.slice(half));
+    const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
+    let text = '';
+    for await (const chunk of stream) text += chunk;
+    session.close();
+    return { status: Number(headers[':status']), headers, body: text };
+  }
+
   /** A request whose body the test writes by itself. */
   begin(method: string, path: string, headers: http.OutgoingHttpHeaders = {}): http.ClientRequest {
     const request = http.request({ host: '127.0.0.1', port: this.#port, method, path, headers, agent: false });
@@ -172,7 +195,7 @@ export class ShapingScene {
 
   async close(): Promise<void> {
     this.#agent.destroy();
-    await this.#listener.close(1_000);
+    await Promise.all([this.#listener.close(1_000), this.#h2c.close(1_000)]);
     this.runtime.close();
     this.#wheel.stop();
     for (const socket of this.#sockets) socket.destroy();

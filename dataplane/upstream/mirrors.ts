@@ -77,9 +77,12 @@ export function createMirrored(
     if (requestLength === NO_BODY || requestLength === 0) {
       // Taken before the original goes, sent after it.
       const copies = drawn.map((mirror) => (deps.budget.take(0) ? copyOf(exchange, mirror, deps) : drop(mirror)));
-      forwardOriginal(exchange);
       const body = requestLength === 0 ? NOTHING : null;
-      for (const copy of copies) copy?.send(body);
+      try {
+        forwardOriginal(exchange);
+      } finally {
+        for (const copy of copies) copy?.send(body);
+      }
       return;
     }
     mirrorBody(exchange, drawn, deps);
