@@ -104,6 +104,13 @@ export class UpstreamConnection implements WireOwner, TimerOwner {
     return true;
   }
 
+  /** While it connects: nobody waits for it any more; null: nobody did. */
+  disown(): Job | null {
+    const { job } = this;
+    this.job = null;
+    return job;
+  }
+
   /** Calls `job.onDeadline` in `delayMs`; 0: not at all. */
   deadline(delayMs: number): void {
     if (delayMs > 0) this.pool.wheel.arm(this.timer, delayMs);

@@ -132,6 +132,11 @@ export class EndpointPool implements Candidate {
     for (const watcher of this.watchers) watcher.left?.(attempt);
   }
 
+  /** Has left the backend. */
+  get left(): boolean {
+    return this.draining;
+  }
+
   get connections(): number {
     return this.open;
   }
@@ -193,6 +198,16 @@ export class EndpointPool implements Candidate {
       const job = this.queue.shift();
       if (job !== undefined) this.connect(job);
     }
+  }
+
+  /** Has left the backend, and others are there: who waits for a connection is told so (`onGone`). */
+  evict(): void {
+    const jobs = this.queue.splice(0);
+    for (const connection of this.dialing) {
+      const job = connection.disown();
+      if (job !== null) jobs.push(job);
+    }
+    for (const job of jobs) job.onGone();
   }
 
   /** Takes no further exchange; what is in flight or waits is finished. */

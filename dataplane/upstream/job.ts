@@ -16,6 +16,8 @@ export interface Job {
   onComplete(trailers: string[] | null): void;
   /** Can take more of the request body. */
   onWritable(): void;
+  /** The endpoint has left the backend before the job had a connection: nothing was sent, and it is waited for no longer. */
+  onGone(): void;
   /** The connection is of no use any more. */
   onFailure(failure: Failure): void;
   /** The timer that the job armed through the connection. */

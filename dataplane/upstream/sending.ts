@@ -124,14 +124,22 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
         this.wait(pool.connectTimeoutMs);
         break;
       case 'gone':
-        this.tried ??= [];
-        this.tried.push(pool);
-        this.letGo();
-        this.choose();
+        this.chooseOther(pool);
         break;
       case 'overflow':
         this.answer(503, 'upstream-overflow', 'The backend has too many requests waiting.');
     }
+  }
+
+  onGone(): void {
+    if (this.state === WAITING && this.pool !== null) this.chooseOther(this.pool);
+  }
+
+  private chooseOther(pool: EndpointPool): void {
+    this.tried ??= [];
+    this.tried.push(pool);
+    this.letGo();
+    this.choose();
   }
 
   /** The whole request has taken too long. */
@@ -218,11 +226,10 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
     const { retry } = this.options;
     if (retry === null) {
       const tried = (this.tried?.length ?? 0) + 1;
-      if (reason !== 'connect' || tried >= MAX_ENDPOINTS_TRIED || tried >= this.upstream.size) return false;
-      this.tried ??= [];
-      this.tried.push(pool);
-      this.letGo();
-      this.choose();
+      if (reason !== 'connect' || tried >= MAX_ENDPOINTS_TRIED) return false;
+      // All that are there were asked; one that has left is none of them.
+      if (tried >= this.upstream.size && !pool.left) return false;
+      this.chooseOther(pool);
       return true;
     }
     const retries = this.retried(retry);

@@ -105,8 +105,10 @@ export function createUpstream(
       return pool;
     });
     guards.configure(settings, pools);
-    retire([...known.values()]);
+    const gone = [...known.values()];
+    retire(gone);
     choice.configure(settings, pools, fresh);
+    if (pools.length > 0) for (const pool of gone) pool.evict();
     deps.onBlocked?.();
   }
 

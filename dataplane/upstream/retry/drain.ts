@@ -42,5 +42,6 @@ class Drain implements Job {
   onHead(): void {}
   onComplete(): void {}
   onWritable(): void {}
+  onGone(): void {}
   onFailure(): void {}
 }

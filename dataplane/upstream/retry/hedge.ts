@@ -64,6 +64,10 @@ export class Hedge implements Job, Attempt {
     this.owner.onHedgeHead(this, head);
   }
 
+  onGone(): void {
+    this.fail('connect');
+  }
+
   onFailure(failure: Failure): void {
     if (failure !== 'stale') this.fail(failure);
     else if (this.repeated) this.fail('reset');
