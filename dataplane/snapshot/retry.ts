@@ -5,9 +5,9 @@ import { durationMs } from './primitives.ts';
 export const RETRY_ON = ['connect', 'reset', 'timeout', 'status'] as const;
 
 const budget = z.strictObject({
-  /** Retries at most, in percent of the requests of the last ten seconds; */
+  /** Retries at most, in percent of the requests of the last two seconds; */
   percent: z.int().min(0).max(100),
-  /** or so many a second, where that is more. */
+  /** or so many a second, on the average of ten, where that is more. */
   minPerSecond: z.int().min(0).max(10_000),
 });
 

@@ -77,10 +77,12 @@ export const retry = withRules(
       .strictObject({
         percent: integer(0, 100)
           .optional()
-          .describe('Share of the requests of the last ten seconds that may be retried. Default 20.'),
+          .describe('Share of the requests of the last two seconds that may be retried. Default 20.'),
         minPerSecond: integer(0, 1000)
           .optional()
-          .describe('Retries a second that are allowed where that is more than the share. Default 3.'),
+          .describe(
+            'Retries a second, on the average of ten seconds, that are allowed where that is more than the share. Default 3.',
+          ),
       })
       .optional()
       .describe(

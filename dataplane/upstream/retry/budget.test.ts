@@ -20,16 +20,30 @@ describe('retry budget', () => {
     expect(Array.from({ length: 20 }, () => budget.take(0, settings)).filter((granted) => granted)).toHaveLength(10);
   });
 
-  test('what is ten seconds old does not count, on either side', () => {
+  test('what is two seconds old does not count, on either side', () => {
     const budget = new RetryBudget();
     const settings = { percent: 100, minPerSecond: 0 };
-    budget.request(500);
-    expect(budget.take(9_999, settings)).toBe(true);
-    expect(budget.take(9_999, settings)).toBe(false);
-    budget.request(10_000);
-    // The request of 500 is forgotten, the retry of 9,999 is not.
-    expect(budget.take(10_000, settings)).toBe(false);
-    expect(budget.take(19_000, settings)).toBe(true);
+    budget.request(100);
+    expect(budget.take(1_999, settings)).toBe(true);
+    expect(budget.take(1_999, settings)).toBe(false);
+    budget.request(2_000);
+    // The request of 100 is forgotten, the retry of 1,999 is not.
+    expect(budget.take(2_000, settings)).toBe(false);
+    expect(budget.take(3_800, settings)).toBe(true);
+  });
+
+  test('a calm time leaves two seconds of its share to an outage, not more', () => {
+    const budget = new RetryBudget();
+    const settings = { percent: 20, minPerSecond: 3 };
+    let [requests, retries] = [0, 0];
+    for (let ms = 0; ms < 60_000; ms += 10) budget.request(ms);
+    for (let ms = 60_000; ms < 65_000; ms += 10) {
+      budget.request(ms);
+      requests++;
+      for (let i = 0; i < 3; i++) if (budget.take(ms, settings)) retries++;
+    }
+    expect(retries).toBeGreaterThanOrEqual(requests * 0.2);
+    expect(retries).toBeLessThanOrEqual((requests + 200) * 0.2);
   });
 
   test('nothing for nobody, and all for everybody', () => {

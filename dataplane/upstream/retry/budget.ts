@@ -1,12 +1,16 @@
 /**
- * How many retries a backend may get beside its requests, so that an outage is not answered with a storm (Finagle's RetryBudget, with
- * Envoy's reading of the floor): within any ten seconds at most `percent` of the requests, or `minPerSecond` × 10 where that is
- * more. Hence over any time: retries ≤ requests × percent / 100, as soon as there are enough requests for the floor not to count. One
- * a backend and worker, shared by all rules that retry; each asks with its own figures. Pure.
+ * How many retries a backend may get beside its requests, so that an outage is not answered with a storm. Tokens over a sliding
+ * window, as Finagle's RetryBudget, with two differences: the window is 2 s (Finagle: 10), because what a calm time has left over is spent
+ * at once when an outage begins; and the floor is an alternative, not an addition, so that it does not count where there is traffic.
+ * A retry is granted if with it there are at most `percent` of the requests of the last 2 s, or at most `minPerSecond` × 10 in the last
+ * 10 s. Hence over any time, without the floor: retries ≤ requests × percent / 100.
+ *
+ * One a backend and worker, shared by all rules that retry; each asks with its own figures. Pure.
  */
 
 const SLICES = 10;
-const SLICE_MS = 1000;
+const SHARE_SLICE_MS = 200;
+const FLOOR_SLICE_MS = 1000;
 
 export interface BudgetSettings {
   /** 0 to 100. */
@@ -15,40 +19,56 @@ export interface BudgetSettings {
 }
 
 export class RetryBudget {
-  private readonly requests = new Uint32Array(SLICES);
-  private readonly retries = new Uint32Array(SLICES);
-  private requestSum = 0;
-  private retrySum = 0;
-  private slice = 0;
+  private readonly requests = new SlidingCount(SHARE_SLICE_MS);
+  private readonly retries = new SlidingCount(SHARE_SLICE_MS);
+  private readonly lately = new SlidingCount(FLOOR_SLICE_MS);
 
   /** A request came in; its retries are not to be counted here. `nowMs` never goes back. */
   request(nowMs: number): void {
-    const at = this.advance(nowMs);
-    this.requests[at] = (this.requests[at] as number) + 1;
-    this.requestSum++;
+    this.requests.add(nowMs);
   }
 
   /** Takes a retry; false: there is none left for now. */
   take(nowMs: number, { percent, minPerSecond }: BudgetSettings): boolean {
-    const at = this.advance(nowMs);
-    const allowed = Math.max((this.requestSum * percent) / 100, minPerSecond * SLICES);
-    if (this.retrySum + 1 > allowed) return false;
-    this.retries[at] = (this.retries[at] as number) + 1;
-    this.retrySum++;
+    const share = (this.requests.sum(nowMs) * percent) / 100;
+    const floor = (minPerSecond * SLICES * FLOOR_SLICE_MS) / 1000;
+    if (this.retries.sum(nowMs) + 1 > share && this.lately.sum(nowMs) + 1 > floor) return false;
+    this.retries.add(nowMs);
+    this.lately.add(nowMs);
     return true;
   }
+}
 
-  /** Index of the slice that `nowMs` lies in; those that are older than the window are emptied. */
+/** How often in the last `SLICES` slices, the running one included. */
+class SlidingCount {
+  private readonly sliceMs: number;
+  private readonly counts = new Uint32Array(SLICES);
+  private total = 0;
+  private slice = 0;
+
+  constructor(sliceMs: number) {
+    this.sliceMs = sliceMs;
+  }
+
+  add(nowMs: number): void {
+    const at = this.advance(nowMs);
+    this.counts[at] = (this.counts[at] as number) + 1;
+    this.total++;
+  }
+
+  sum(nowMs: number): number {
+    this.advance(nowMs);
+    return this.total;
+  }
+
+  /** Index of the slice that `nowMs` lies in; those that have left the window are emptied. */
   private advance(nowMs: number): number {
-    const slice = Math.floor(nowMs / SLICE_MS);
+    const slice = Math.floor(nowMs / this.sliceMs);
     if (slice > this.slice) {
-      const first = Math.max(this.slice + 1, slice - SLICES + 1);
-      for (let one = first; one <= slice; one++) {
+      for (let one = Math.max(this.slice + 1, slice - SLICES + 1); one <= slice; one++) {
         const at = one % SLICES;
-        this.requestSum -= this.requests[at] as number;
-        this.retrySum -= this.retries[at] as number;
-        this.requests[at] = 0;
-        this.retries[at] = 0;
+        this.total -= this.counts[at] as number;
+        this.counts[at] = 0;
       }
       this.slice = slice;
     }
