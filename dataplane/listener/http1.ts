@@ -19,10 +19,10 @@ import {
  * libuv accepts one connection a turn of the event loop from each listening socket: a worker whose turns are long would leave clients waiting
  * in the kernel for seconds. With `reusePort` it has several, and the kernel spreads connections over them.
  */
-const SOCKETS = 32;
+const SOCKETS = 64;
 /** Connections the kernel holds until they are accepted, of one socket; and of each of several. */
 const BACKLOG = 4096;
-const SHARED_BACKLOG = 256;
+const SHARED_BACKLOG = 128;
 
 export function createHttp1Listener(options: ListenerOptions): Listener {
   return new Http1Listener(options);

@@ -35,11 +35,11 @@ const sum = (counts: readonly number[]) => counts.reduce((total, one) => total +
 test('connections spread over them, are counted as one listener, and all are closed with it', async () => {
   const many = listener(true);
   const { port } = await many.listen();
-  await connect(port, 100);
-  await eventually(() => many.stats.connections === 100);
-  expect(many.accepted).toHaveLength(32);
-  expect(sum(many.accepted)).toBe(100);
-  expect(many.accepted.filter((count) => count > 0).length).toBeGreaterThan(10);
+  await connect(port, 200);
+  await eventually(() => many.stats.connections === 200);
+  expect(many.accepted).toHaveLength(64);
+  expect(sum(many.accepted)).toBe(200);
+  expect(many.accepted.filter((count) => count > 0).length).toBeGreaterThan(20);
   await many.close(100);
   const refused = net.connect(port, '127.0.0.1');
   expect(

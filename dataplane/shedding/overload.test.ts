@@ -83,7 +83,7 @@ describe('connections that wait to be accepted', () => {
     (targetMs) => {
       const rate = (nowMs: number) => (nowMs < 6000 ? 1250 : 125);
       const { handled, lastPressedMs } = simulate({
-        ...{ admitMs: 4, shedMs: 0.05, targetMs, durationMs: 8000, sockets: 32, rate },
+        ...{ admitMs: 4, shedMs: 0.05, targetMs, durationMs: 8000, sockets: 64, rate },
       });
       const during = handled.filter(({ atMs }) => atMs < 6000);
       expect(admittedOf(during).length).toBeGreaterThan(0.85 * 6 * 250);
@@ -96,7 +96,7 @@ describe('connections that wait to be accepted', () => {
 
   test('a herd of a thousand clients that connect at once is served', () => {
     const { handled } = simulate({
-      ...{ admitMs: 0.02, shedMs: 0.01, targetMs: 250, durationMs: 2000, sockets: 32, clients: 1000 },
+      ...{ admitMs: 0.02, shedMs: 0.01, targetMs: 250, durationMs: 2000, sockets: 64, clients: 1000 },
     });
     expect(handled.length).toBeGreaterThan(50_000);
     expect(shedOf(handled)).toEqual([]);
