@@ -78,6 +78,8 @@ export function envoyPeer(name: string, about: string, { leastRequest, guarded, 
       {
         timeout: seconds(PROBE.timeoutMs),
         interval: seconds(PROBE.intervalMs),
+        // a minute by default, until the first request
+        no_traffic_interval: seconds(PROBE.intervalMs),
         unhealthy_threshold: PROBE.unhealthy,
         healthy_threshold: PROBE.healthy,
         http_health_check: { path: PROBE.path },
@@ -90,11 +92,18 @@ export function envoyPeer(name: string, about: string, { leastRequest, guarded, 
       max_ejection_percent: 50,
     },
   };
+  const most = { max_connections: 4096, max_pending_requests: 4096, max_requests: 4096 };
+  // without it at most three retries may be under way
+  const budget = { retry_budget: { budget_percent: { value: 20 }, min_retry_concurrency: 30 } };
   const features: EnvoyFeatures = {
     filters: [],
     route: {},
     action: retry === 'on' ? repeats : {},
-    cluster: { ...(leastRequest && { lb_policy: 'LEAST_REQUEST' }), ...(guarded && health) },
+    cluster: {
+      ...(leastRequest && { lb_policy: 'LEAST_REQUEST' }),
+      ...(guarded && health),
+      ...(retry === 'on' && { circuit_breakers: { thresholds: [{ ...most, ...budget }] } }),
+    },
   };
   return { name, about, needs: ['envoy'], start: (context) => startEnvoy(context, features) };
 }
