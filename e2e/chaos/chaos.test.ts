@@ -123,6 +123,7 @@ describe('the load', () => {
     await load.stop();
     server.closeAllConnections();
     server.close();
+    expect(load.longestGapMs).toBeGreaterThan(0);
     // A quarter is never answered: a closed loop would have stopped.
     expect(load.samples.length).toBeGreaterThan(20);
     const expected: Sample['outcome'][] = [200, 503, 'reset', 'timeout'];

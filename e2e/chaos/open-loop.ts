@@ -36,6 +36,9 @@ export class OpenLoop {
   readonly #underWay = new Set<{ readonly atMs: number }>();
   readonly #startedAtMs = now();
   #sent = 0;
+  #tickedAtMs = now();
+  /** The longest this process did not get to look, ms: what a machine that stands still does to every process. */
+  longestGapMs = 0;
 
   /** Sends GETs on kept connections until it is stopped. */
   constructor(options: OpenLoopOptions) {
@@ -55,8 +58,9 @@ export class OpenLoop {
     this.#agent.destroy();
   }
 
-  /** Drops the samples that were due before `atMs`. */
+  /** Drops the samples that were due before `atMs`, and the longest gap. */
   forget(atMs: number): void {
+    this.longestGapMs = 0;
     this.samples = this.samples.filter((sample) => sample.atMs >= atMs);
   }
 
@@ -67,7 +71,10 @@ export class OpenLoop {
 
   #send(): void {
     const { rate } = this.#options;
-    const due = Math.min(Math.floor(((now() - this.#startedAtMs) * rate) / 1000), this.#sent + BURST);
+    const atMs = now();
+    this.longestGapMs = Math.max(this.longestGapMs, atMs - this.#tickedAtMs);
+    this.#tickedAtMs = atMs;
+    const due = Math.min(Math.floor(((atMs - this.#startedAtMs) * rate) / 1000), this.#sent + BURST);
     for (; this.#sent < due; this.#sent++) this.#one(this.#sent);
   }
 

@@ -20,6 +20,8 @@ export interface Outcome {
   readonly lastedMs: number;
   readonly plain: Side;
   readonly guarded: Side;
+  /** The longest this machine, or this process, stood still meanwhile. */
+  readonly stoodStillMs: number;
   /** Empty: all that has to hold does. */
   readonly broken: readonly string[];
 }
@@ -37,6 +39,7 @@ export async function runFault(scene: Scene, fault: Fault, backend: Backend, las
   const faulty = fault.everywhere ? backends : [backend];
   await untilWell(scene);
   for (const one of backends) one.forgetArrivals();
+  for (const load of Object.values(loads)) load.forget(now());
   const looks: Look[] = [];
   const looking = new AbortController();
   const watch = look(gateway, faulty, looks, looking.signal);
@@ -65,8 +68,9 @@ export async function runFault(scene: Scene, fault: Fault, backend: Backend, las
     });
   const plain = side(PLAIN, loads.plain, []);
   const guarded = side(GUARDED, loads.guarded, looks);
-  for (const load of Object.values(loads)) load.forget(overMs);
+  const stoodStillMs = Math.max(loads.plain.longestGapMs, loads.guarded.longestGapMs);
   return {
+    stoodStillMs,
     ...{ fault, backend: fault.everywhere ? 'all' : backend.name, lastedMs: healedMs - injectedMs, plain, guarded },
     broken: broken(fault, plain, guarded),
   };
