@@ -30,7 +30,7 @@ export interface Outcome {
 const LOOK_EVERY_MS = 20;
 /** How long all may take to be well before a fault, and an endpoint to be readmitted. */
 const WELL_WITHIN_MS = 15_000;
-const READMITTED_WITHIN_MS = 10_000;
+const READMITTED_WITHIN_MS = 15_000;
 /** What is sent so long after the readmission is looked at too. */
 const AFTERWARDS_MS = 800;
 

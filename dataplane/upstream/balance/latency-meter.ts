@@ -1,16 +1,17 @@
 /**
  * What an endpoint's latency is taken to be: the peak EWMA of Twitter's Finagle. A latency above the estimate is believed at once; lower ones
  * draw it down only as time passes, with weight 1 - e^(-t/τ). Without any it decays towards 0, so that who was slow is tried again.
- * Beyond Finagle: while requests wait and none is answered, the estimate is at least the time since the last answer. So who stopped
+ * Beyond Finagle: a failure is a penalty for a time, after which nothing is known; one request then finds out. Faded like a latency, it would
+ * keep requests from an endpoint for half a minute after it is back. And while requests wait and none is answered, the estimate is at least the time since the last answer. So who stopped
  * answering is left long before a time-out says so.
  */
 import { type Attempt, UNDECIDED, type Watcher } from '../watcher.ts';
 
 /** Finagle's is 10 s; with half of that one slow answer costs an endpoint its share for half as long. */
 export const DECAY_MS = 5_000;
-/** A failure counts as a latency of at least this: who refuses quickly is not quick. */
+/** A failure counts as a latency of at least this, for as long: who refuses quickly is not quick. */
 export const FAILURE_MS = 1_000;
-const MAX_FAILURE_MS = 30_000;
+export const MAX_FAILURE_MS = 30_000;
 /** Nothing is faster: noise below it decides nothing, and after a long pause all are alike. */
 export const FLOOR_MS = 0.25;
 
@@ -21,6 +22,9 @@ export class LatencyMeter implements Watcher {
   #stampMs = 0;
   /** When something was last heard, or the first of the requests in flight began. */
   #silentSinceMs = 0;
+  /** Of its failures since it last succeeded; 0: none. */
+  #penaltyMs = 0;
+  #penaltyEndMs = 0;
 
   /** `now`: monotonic ms. */
   constructor(now: () => number) {
@@ -35,18 +39,25 @@ export class LatencyMeter implements Watcher {
   /** A 5xx counts as a failure. */
   answered(status: number, latencyMs: number): void {
     if (status >= 500) this.failed();
-    else this.#observe(latencyMs);
+    else this.#succeeded(latencyMs);
   }
 
-  /** Each further one in a row doubles the estimate, up to 30 s. */
+  /** The penalty of one that fails again when it has passed is twice as long, up to 30 s. */
   failed(): void {
-    const doubled = 2 * this.at(this.#now(), 0);
-    this.#observe(Math.min(MAX_FAILURE_MS, Math.max(FAILURE_MS, doubled)));
+    const nowMs = this.#now();
+    this.#silentSinceMs = nowMs;
+    // Of the same trouble: all that were in flight may fail at once.
+    if (this.#penaltyMs > 0 && nowMs < this.#penaltyEndMs) return;
+    this.#penaltyMs = Math.min(MAX_FAILURE_MS, Math.max(FAILURE_MS, 2 * this.#penaltyMs));
+    this.#penaltyEndMs = nowMs + this.#penaltyMs;
+    this.#estimateMs = Math.max(this.#penaltyMs, this.#estimateMs);
+    this.#stampMs = nowMs;
   }
 
   /** What was learned no longer holds. */
   forget(): void {
     this.#estimateMs = 0;
+    this.#penaltyMs = 0;
   }
 
   /** One that was given up, as another was faster or the client left, would have taken longer still. */
@@ -59,9 +70,19 @@ export class LatencyMeter implements Watcher {
   /** ms; 0: nothing is known. `active`: requests in flight. */
   at(nowMs: number, active: number): number {
     const estimateMs = this.#estimateMs;
-    if (estimateMs === 0) return 0;
+    if (estimateMs === 0 || (this.#penaltyMs > 0 && nowMs >= this.#penaltyEndMs)) return 0;
     const decayedMs = Math.max(FLOOR_MS, estimateMs * Math.exp((this.#stampMs - nowMs) / DECAY_MS));
     return active === 0 ? decayedMs : Math.max(decayedMs, nowMs - this.#silentSinceMs);
+  }
+
+  #succeeded(latencyMs: number): void {
+    if (this.#penaltyMs > 0) {
+      const nowMs = this.#now();
+      this.#silentSinceMs = nowMs;
+      if (nowMs < this.#penaltyEndMs) return;
+      this.forget();
+    }
+    this.#observe(latencyMs);
   }
 
   #observe(latencyMs: number): void {

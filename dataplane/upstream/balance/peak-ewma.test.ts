@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { GOOD, UNDECIDED } from '../watcher.ts';
 import { counts, deviations, endpoints, seeded, sum, type TestEndpoint } from './balance.fixture.ts';
-import { DECAY_MS, FAILURE_MS, FLOOR_MS, LatencyMeter } from './latency-meter.ts';
+import { DECAY_MS, FAILURE_MS, FLOOR_MS, LatencyMeter, MAX_FAILURE_MS } from './latency-meter.ts';
 import { createPeakEwma } from './peak-ewma.ts';
 
 describe('latency meter', () => {
@@ -23,15 +23,42 @@ describe('latency meter', () => {
     expect(meter.at(clock.ms + 100 * DECAY_MS, 0)).toBe(FLOOR_MS);
   });
 
-  test('failures and 5xx are a penalty, which doubles, however quick they were', () => {
+  test('failures and 5xx are a penalty for a time, however quick they were and however many there are', () => {
     const clock = { ms: 1_000 };
     const meter = new LatencyMeter(() => clock.ms);
     meter.answered(503, 0.1);
-    expect(meter.at(clock.ms, 0)).toBe(FAILURE_MS);
-    meter.failed();
-    expect(meter.at(clock.ms, 0)).toBe(2 * FAILURE_MS);
     for (let i = 0; i < 20; i++) meter.failed();
-    expect(meter.at(clock.ms, 0)).toBe(30_000);
+    // One that was asked before it failed.
+    meter.answered(200, 5);
+    expect(meter.at(clock.ms, 0)).toBe(FAILURE_MS);
+    clock.ms += FAILURE_MS - 1;
+    expect(meter.at(clock.ms, 0)).toBeGreaterThan(FAILURE_MS / 2);
+    clock.ms += 1;
+    expect(meter.at(clock.ms, 0)).toBe(0);
+    meter.answered(200, 5);
+    expect(meter.at(clock.ms, 0)).toBe(5);
+  });
+
+  test('a penalty is twice as long for who fails again after it, up to 30 s, and as at first for who was well since', () => {
+    const clock = { ms: 1_000 };
+    const meter = new LatencyMeter(() => clock.ms);
+    const penalty = (): number => {
+      meter.failed();
+      const startMs = clock.ms;
+      while (meter.at(clock.ms, 0) > 0) clock.ms += 100;
+      return clock.ms - startMs;
+    };
+    expect(Array.from({ length: 7 }, penalty)).toEqual([
+      1_000,
+      2_000,
+      4_000,
+      8_000,
+      16_000,
+      MAX_FAILURE_MS,
+      MAX_FAILURE_MS,
+    ]);
+    meter.answered(200, 5);
+    expect(penalty()).toBe(1_000);
   });
 
   test('knows nothing after it has forgotten, however long ago it failed', () => {
