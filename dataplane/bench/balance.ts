@@ -17,6 +17,7 @@ const BATCH = 512;
 const BATCHES = 200;
 const KEYS = Uint32Array.from({ length: 4096 }, (_, i) => hashText(`user-${i}`));
 const clock = { ms: 1 };
+const heard = { atMs: 0 };
 
 const settings: [string, Balancing][] = [
   ['roundRobin', { algorithm: 'roundRobin' }],
@@ -33,7 +34,7 @@ for (const count of [8, 1000]) {
   for (const unequal of [false, true]) {
     const weights = Array.from({ length: count }, (_, i) => (unequal ? 1 + ((i * 7919) % 97) : 1));
     const candidates = weights.map((weight, i) => {
-      const latency = new LatencyMeter(() => clock.ms);
+      const latency = new LatencyMeter(() => clock.ms, heard);
       latency.answered(200, 1 + (i % 5));
       return { name: `10.0.${i >> 8}.${i & 255}:80`, active: weight, latency };
     });

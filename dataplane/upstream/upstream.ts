@@ -3,7 +3,7 @@ import type { TimerWheel } from '../io/wheel.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import { type BackendView, endpointName } from '../snapshot/backend/view.ts';
 import type { BackendResource, Endpoint, EndpointsResource } from '../snapshot/resources.ts';
-import { LatencyMeter } from './balance/latency-meter.ts';
+import { type LastHeard, LatencyMeter } from './balance/latency-meter.ts';
 import { Choice, type NoPick, withdraw } from './choice.ts';
 import { EndpointPool, type PoolDependencies } from './endpoint-pool.ts';
 import { type BackendGuardState, type EndpointGuardState, type GuardDependencies, Guards } from './guards.ts';
@@ -85,6 +85,7 @@ export function createUpstream(
   let leaving: EndpointPool[] = [];
   const random = deps.random ?? Math.random;
   const guards = new Guards(backend.id.slice(backend.id.indexOf('/') + 1), { ...deps, random });
+  const heard: LastHeard = { atMs: 0 };
   const choice = new Choice(backend, { ...deps, random, zone: deps.zone ?? '' });
   let refusal: NoPick = choice.refusal;
 
@@ -126,7 +127,7 @@ export function createUpstream(
     const measured = settings.balancing.algorithm === 'peakEwma';
     if (measured === (pool.latency !== null)) return;
     if (pool.latency !== null) pool.unwatch(pool.latency);
-    pool.latency = measured ? new LatencyMeter(deps.wheel.now) : null;
+    pool.latency = measured ? new LatencyMeter(deps.wheel.now, heard) : null;
     if (pool.latency !== null) pool.watch(pool.latency);
   }
 

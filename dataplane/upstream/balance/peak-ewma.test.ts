@@ -5,27 +5,27 @@ import { DECAY_MS, FAILURE_MS, FLOOR_MS, LatencyMeter, MAX_FAILURE_MS } from './
 import { createPeakEwma } from './peak-ewma.ts';
 
 describe('latency meter', () => {
-  test('jumps up at once, comes down by e in each decay time', () => {
+  test('jumps up at once; comes down by e in each decay time, and by an eighth with each answer at least', () => {
     const clock = { ms: 1_000 };
-    const meter = new LatencyMeter(() => clock.ms);
+    const meter = new LatencyMeter(() => clock.ms, { atMs: 0 });
     expect(meter.at(clock.ms, 0)).toBe(0);
     meter.answered(200, 10);
-    meter.answered(200, 400);
-    expect(meter.at(clock.ms, 0)).toBe(400);
-    // Half of the decay time with the usual latency in small steps.
-    for (let i = 0; i < 100; i++) {
-      clock.ms += DECAY_MS / 200;
-      meter.answered(200, 10);
-    }
-    expect(meter.at(clock.ms, 0)).toBeCloseTo(10 + 390 * Math.exp(-0.5), 0);
+    meter.answered(200, 410);
+    expect(meter.at(clock.ms, 0)).toBe(410);
+    clock.ms += DECAY_MS / 2;
+    meter.answered(200, 10);
+    const half = 10 + 400 * Math.exp(-0.5);
+    expect(meter.at(clock.ms, 0)).toBeCloseTo(half);
+    for (let i = 0; i < 20; i++) meter.answered(200, 10);
+    expect(meter.at(clock.ms, 0)).toBeCloseTo(10 + (half - 10) * (7 / 8) ** 20);
     // Without requests it sinks below what was ever measured, so that it is tried again.
-    expect(meter.at(clock.ms + 4 * DECAY_MS, 0)).toBeLessThan(10);
+    expect(meter.at(clock.ms + 3 * DECAY_MS, 0)).toBeLessThan(10);
     expect(meter.at(clock.ms + 100 * DECAY_MS, 0)).toBe(FLOOR_MS);
   });
 
   test('failures and 5xx are a penalty for a time, however quick they were and however many there are', () => {
     const clock = { ms: 1_000 };
-    const meter = new LatencyMeter(() => clock.ms);
+    const meter = new LatencyMeter(() => clock.ms, { atMs: 0 });
     meter.answered(503, 0.1);
     for (let i = 0; i < 20; i++) meter.failed();
     // One that was asked before it failed.
@@ -41,7 +41,7 @@ describe('latency meter', () => {
 
   test('a penalty is twice as long for who fails again after it, up to 30 s, and as at first for who was well since', () => {
     const clock = { ms: 1_000 };
-    const meter = new LatencyMeter(() => clock.ms);
+    const meter = new LatencyMeter(() => clock.ms, { atMs: 0 });
     const penalty = (): number => {
       meter.failed();
       const startMs = clock.ms;
@@ -63,7 +63,7 @@ describe('latency meter', () => {
 
   test('knows nothing after it has forgotten, however long ago it failed', () => {
     const clock = { ms: 1_000 };
-    const meter = new LatencyMeter(() => clock.ms);
+    const meter = new LatencyMeter(() => clock.ms, { atMs: 0 });
     meter.failed();
     meter.forget();
     expect(meter.at(clock.ms, 0)).toBe(0);
@@ -80,7 +80,8 @@ function simulate(
 ): { sent: number[]; ends: number } {
   const clock = { ms: 1 };
   const all = endpoints(weights.length);
-  for (const one of all) one.latency = new LatencyMeter(() => clock.ms);
+  const heard = { atMs: 0 };
+  for (const one of all) one.latency = new LatencyMeter(() => clock.ms, heard);
   const { pick } = createPeakEwma(all, weights, seeded(9), () => clock.ms);
   const ends: [number, number, number][] = [];
   const sent = weights.map(() => 0);
@@ -107,13 +108,18 @@ function simulate(
   return { sent, ends: ends.length };
 }
 
-test('latency meter: silence while requests wait counts as latency, from when the first began', () => {
+test('latency meter: silence while requests wait and others answer counts as latency, from when the first began', () => {
   const clock = { ms: 1_000 };
-  const meter = new LatencyMeter(() => clock.ms);
+  const heard = { atMs: 0 };
+  const meter = new LatencyMeter(() => clock.ms, heard);
+  const other = new LatencyMeter(() => clock.ms, heard);
   meter.answered(200, 5);
   clock.ms += 700;
   meter.began();
   clock.ms += 300;
+  // Nobody answers: perhaps the gateway itself stood still.
+  expect(meter.at(clock.ms, 1)).toBeLessThan(5);
+  other.answered(200, 5);
   expect(meter.at(clock.ms, 1)).toBe(300);
   expect(meter.at(clock.ms, 0)).toBeLessThan(5);
   meter.answered(200, 4);
@@ -122,7 +128,7 @@ test('latency meter: silence while requests wait counts as latency, from when th
 
 test('latency meter: an attempt that was given up counts for as long as it took, where that is news', () => {
   const clock = { ms: 1_000 };
-  const meter = new LatencyMeter(() => clock.ms);
+  const meter = new LatencyMeter(() => clock.ms, { atMs: 0 });
   meter.answered(200, 5);
   clock.ms += 40;
   meter.left({ chosenAtMs: 1_000, verdict: UNDECIDED });
@@ -141,7 +147,7 @@ describe('peak EWMA', () => {
     ]) {
       const all = endpoints(weights.length);
       for (const one of all) {
-        one.latency = new LatencyMeter(() => 1);
+        one.latency = new LatencyMeter(() => 1, { atMs: 0 });
         one.latency.answered(200, 5);
       }
       const balancer = createPeakEwma(all, weights, seeded(7), () => 1);
@@ -191,10 +197,27 @@ describe('peak EWMA', () => {
     expect(paused.sent[2]).toBeLessThan(20);
   });
 
+  test('a pause of the gateway itself, which all seem to have had, is over after some twenty answers each', () => {
+    const clock = { ms: 1 };
+    const all = endpoints(4);
+    const heard = { atMs: 0 };
+    for (const one of all) {
+      one.latency = new LatencyMeter(() => clock.ms, heard);
+      one.latency.answered(200, one === all[3] ? 100 : 5);
+    }
+    for (const one of all.slice(0, 3)) one.latency?.answered(200, 105);
+    for (let i = 0; i < 20; i++) {
+      clock.ms += 5;
+      for (const one of all.slice(0, 3)) one.latency?.answered(200, 5);
+    }
+    const { pick } = createPeakEwma(all, [1, 1, 1, 1], seeded(6), () => clock.ms);
+    expect(new Set(Array.from({ length: 500 }, () => pick(0)))).toEqual(new Set([0, 1, 2]));
+  });
+
   test('a new one is asked at once, by one request until it has answered', () => {
     const clock = { ms: 1 };
     const all = endpoints(3);
-    for (const one of all) one.latency = new LatencyMeter(() => clock.ms);
+    for (const one of all) one.latency = new LatencyMeter(() => clock.ms, { atMs: 0 });
     for (const one of all.slice(0, 2)) one.latency?.answered(200, 5);
     const { pick } = createPeakEwma(all, [1, 1, 1], seeded(2), () => clock.ms);
     const first = Array.from({ length: 20 }, () => pick(0));
