@@ -2,7 +2,7 @@
 import type net from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { policyFixture, ruleFixture } from '../snapshot/fixtures.ts';
-import type { Action, Resource } from '../snapshot/resources.ts';
+import type { Action, BackendResource, Resource } from '../snapshot/resources.ts';
 import { retrySettings } from '../snapshot/retry.ts';
 import { type FallbackConfig, fallback as fallbackSchema } from '../snapshot/shaping.ts';
 import { eventually, type SeeingBackend, ShapingScene } from './shaping.fixture.ts';
@@ -173,6 +173,31 @@ describe('another backend', () => {
     expect(scene.finished[0]).toMatchObject({ status: 499, code: 'client-closed' });
   });
 
+  test('a breaker that is open, and a backend that is full, are unavailable: it is not asked at all', async () => {
+    let asked = 0;
+    const parts = await scene.raw(
+      'a/main',
+      afterHead((socket) => {
+        asked++;
+        socket.write('HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n');
+      }),
+    );
+    const endpoint = { ...QUIET_CIRCUIT, consecutiveFailures: 1 };
+    scene.configure(...changed(parts, { breaker: { endpoint } }), ...spare, rule({ on: ['unavailable'] }));
+    expect((await scene.send('GET', '/')).status).toBe(500);
+    for (let n = 0; n < 3; n++) expect((await scene.send('POST', '/', {}, 'x')).body).toBe('a/standby');
+    expect([asked, fellBack()]).toEqual([1, { 'unavailable a/r': 3 }]);
+
+    const full = await scene.raw('a/main');
+    const pool = { maxConnections: 1, maxPending: 0, idleTimeoutMs: 1000 };
+    scene.configure(...changed(full, { pool }), ...spare, rule({ on: ['unavailable'] }));
+    const waiting = scene.begin('GET', '/');
+    waiting.end();
+    await eventually(() => scene.runtime.pipeline.inFlight === 1);
+    expect((await scene.send('POST', '/', {}, 'x')).body).toBe('a/standby');
+    waiting.destroy();
+  });
+
   test('the time of the whole request counts for both', async () => {
     const timeouts = { requestMs: 150 };
     scene.configure(...(await scene.raw('a/main')), ...spare, rule({}, { timeouts }));
@@ -281,6 +306,19 @@ test('retries come first: it falls back once they are used up, with the whole bo
   await eventually(() => scene.counts('mirrored')['a/shadow answered'] === 1);
   expect(shadow.backend.seen.map((seen) => seen.body)).toEqual([body]);
 });
+
+const QUIET_CIRCUIT = {
+  errorThresholdPercentage: 100,
+  volumeThreshold: 1000,
+  rollingCountTimeoutMs: 10_000,
+  rollingCountBuckets: 10,
+  resetTimeoutMs: 60_000,
+  halfOpenRequests: 1,
+};
+
+function changed(parts: Resource[], more: Partial<BackendResource>): Resource[] {
+  return parts.map((part) => (part.kind === 'backend' ? { ...part, ...more } : part));
+}
 
 function emptied(parts: Resource[]): Resource[] {
   return parts.map((part) => (part.kind === 'endpoints' ? { ...part, endpoints: [] } : part));
