@@ -45,7 +45,7 @@ metadata:
   namespace: shop
 spec:
   service: { name: orders, port: 8080 } # or hosts: [{ address: 10.0.0.7, port: 8080 }], or dns: { name: example.com, port: 80 }
-  balancing: { algorithm: leastRequest }
+  balancing: { algorithm: peakEwma, slowStart: 30s, preferZone: true } # or { algorithm: maglev, hash: { header: x-user } }
   timeouts: { connect: 1s }
   pool: { maxConnections: 128, idleTimeout: 30s }
   health:
