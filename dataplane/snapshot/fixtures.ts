@@ -75,11 +75,12 @@ export function backendFixture(
   };
 }
 
-/** `addresses` are `<IPv4 or name>:<port>`. */
+/** `addresses` are `<address or name>:<port>`, IPv6 in brackets. */
 export function endpointsFixture(name: string, ...addresses: string[]): EndpointsResource {
   const endpoints = addresses.map((text) => {
     const colon = text.lastIndexOf(':');
-    return { address: text.slice(0, colon), port: Number(text.slice(colon + 1)), weight: 1 };
+    const address = text.slice(0, colon).replace(/^\[|\]$/g, '');
+    return { address, port: Number(text.slice(colon + 1)), weight: 1 };
   });
   return { kind: 'endpoints', id: `endpoints/${name}`, endpoints };
 }

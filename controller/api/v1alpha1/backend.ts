@@ -69,8 +69,5 @@ export const backendStatus = z.object({
   conditions,
   target: z.string().optional().describe('Where requests go, in one line, for kubectl get.'),
   protocol: z.string().optional().describe('spec.protocol with its default, for kubectl get.'),
-  endpoints: z
-    .string()
-    .optional()
-    .describe('Endpoints that are ready and get requests of all, such as 5/6, for kubectl get.'),
+  endpoints: z.string().optional().describe('Healthy endpoints of all there are, such as 5/6, for kubectl get.'),
 });

@@ -170,6 +170,13 @@ test.each<[string, (socket: net.Socket) => void, ProbeOutcome['result']]>([
   ['breaks off its body', (socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc'), 'protocol'],
   ['speaks no HTTP', (socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n'), 'protocol'],
   ['closes', (socket) => socket.end(), 'protocol'],
+  ['resets', (socket) => socket.resetAndDestroy(), 'protocol'],
+  [
+    'switches protocols',
+    (socket) => socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'),
+    'protocol',
+  ],
+  ['sends a head without end', (socket) => socket.write(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(40_000)}`), 'protocol'],
 ])('HTTP: a server that %s is unhealthy', async (_name, behave, result) => {
   const address = await listen(
     net.createServer((socket) => {
@@ -182,6 +189,14 @@ test.each<[string, (socket: net.Socket) => void, ProbeOutcome['result']]>([
   scene.watch(activeHealth(HTTP, { timeoutMs: result === 'timeout' ? 100 : 15_000 }), [address]);
   await expect.poll(() => scene.unhealthy, PATIENCE).toEqual([address]);
   expect(scene.lastOf(address)).toMatchObject({ healthy: false, result });
+});
+
+test('HTTP: a closed port has no connection', async () => {
+  const scene = new Scene();
+  scene.watch(activeHealth(HTTP), ['127.0.0.1:1', '[::1]:1']);
+  await expect.poll(() => scene.unhealthy, PATIENCE).toEqual(['127.0.0.1:1', '[::1]:1']);
+  expect(scene.lastOf('127.0.0.1:1')).toEqual({ healthy: false, result: 'connect', detail: 'ECONNREFUSED' });
+  expect(scene.lastOf('[::1]:1').result).toBe('connect');
 });
 
 test('HTTP: an endless body is cut off, and what it said first counts', async () => {
