@@ -46,8 +46,8 @@ export function createShedding(config: SheddingSection, context: Setup): Stage {
   const guard = eventLoopDelayMs === 0 ? null : overload.hold(eventLoopDelayMs);
   const options = JSON.stringify(successRate);
   const rates: Rates | null = successRate === undefined ? null : ratesBefore(context.previous, options);
-  const byDelay = countersOf(context, 'event-loop-delay');
-  const bySuccess = countersOf(context, 'success-rate');
+  const byDelay = guard === null ? [] : countersOf(context, 'event-loop-delay');
+  const bySuccess = rates === null ? [] : countersOf(context, 'success-rate');
 
   function priority(exchange: Exchange): number {
     if (priorityHeader === undefined) return own;
