@@ -72,6 +72,7 @@ spec:
   transform:
     response:
       remove: [server]
+  shedding: { eventLoopDelay: 100ms, priority: high, priorityHeader: x-priority } # a client may lower its own
   retry: { attempts: 2, perTryTimeout: 2s, statuses: [503], hedge: { after: 500ms } }
   timeout: { request: 30s }
 `,
