@@ -190,3 +190,14 @@ test('a name that does not exist is told to the controller, until it does', asyn
   dns.set(NAME, 'A', ['127.0.0.11'], 1);
   expect((await stream.verdicts.next(({ rejected }) => rejected.length === 0)).accepted).toBe(true);
 });
+
+test('a server that is silent when the data plane starts: the ports open all the same, and requests are served once it speaks', async () => {
+  const port = await backends(['127.0.0.11']);
+  dns.set(NAME, 'A', ['127.0.0.11'], 1);
+  dns.mode = 'silent';
+  const { http: gateway, admin } = await start(snapshotOf([{ address: NAME, port, weight: 1 }]));
+  const { names } = (await (await fetch(`http://127.0.0.1:${admin}/debug/config`)).json()) as { names: unknown[] };
+  expect(names).toMatchObject([{ name: NAME, state: 'unknown' }]);
+  dns.mode = 'serve';
+  await expect.poll(() => whoAnswers(gateway, 1), PATIENCE).toEqual(['127.0.0.11']);
+});

@@ -42,6 +42,11 @@ async function podsAnswering(name: string, count: number): Promise<number> {
 beforeAll(async () => {
   cluster = await installedCluster();
   url = await serveEcho(cluster, NAMESPACE, 2, hostOf('echo'));
+  // DNS tells of a pod's end later than EndpointSlices do, so that pods have to stay a little longer.
+  await cluster.kubectl(['set', 'env', '-n', NAMESPACE, 'deployment/echo', 'LINGER_MS=6000']);
+  await cluster.kubectl(['rollout', 'status', '-n', NAMESPACE, 'deployment/echo', '--timeout=60s'], {
+    timeoutMs: 70_000,
+  });
   const ttls = { minTtl: '500ms', maxTtl: '1s' };
   await cluster.apply([
     serviceOf('headless', {
@@ -77,11 +82,21 @@ test('an ExternalName does not lead to the data plane itself', async () => {
   expect([status, JSON.parse(body).code]).toEqual([500, 'backend-invalid']);
 });
 
+test('a name that does not exist is in the status of its Backend', async () => {
+  await cluster.apply(served('missing', { dns: { name: `nowhere.${DOMAIN}`, port: 80 } }));
+  const { message } = await condition(cluster, NAMESPACE, 'backend/missing', 'Programmed', 'False');
+  expect(message).toContain(`DNS name nowhere.${DOMAIN} does not exist`);
+  const { status, body } = await curl(cluster, `${url}/`, '-H', `host: ${hostOf('missing')}`);
+  expect([status, JSON.parse(body).code]).toEqual([503, 'no-endpoint']);
+});
+
 test('a pod that goes finishes what it has, and new requests go elsewhere', async () => {
   const host = ['-H', `host: ${hostOf('echo')}`];
-  const slow = curl(cluster, `${url}/?delay=6000`, ...host);
-  await new Promise((resolve) => setTimeout(resolve, 1000));
-  const before = await cluster.kubectl(['get', 'pods', '-n', NAMESPACE, '-l', 'app=echo', '-o', 'name']);
+  // Enough of them for each pod to have one, whichever data planes they come by: each takes the pods in turn.
+  const slow = Array.from({ length: 6 }, () => curl(cluster, `${url}/?delay=6000`, ...host));
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  const pods = await cluster.kubectl(['get', 'pods', '-n', NAMESPACE, '-l', 'app=echo', '-o', 'name']);
+  const [leaving = ''] = pods.trim().split('\n');
   const load = startLoad({
     url: `${url}/`,
     headers: { host: hostOf('echo') },
@@ -89,29 +104,25 @@ test('a pod that goes finishes what it has, and new requests go elsewhere', asyn
     pauseMs: 10,
     maxMs: 60_000,
   });
-  // Both, so that the one with the slow request is among them; each is replaced.
-  await cluster.kubectl(['delete', '-n', NAMESPACE, '--wait=false', ...before.trim().split('\n')]);
-  const { status, body } = await slow;
-  expect(status).toBe(200);
-  expect(before).toContain(JSON.parse(body).pod);
-  await cluster.kubectl(['rollout', 'status', '-n', NAMESPACE, 'deployment/echo', '--timeout=60s'], {
-    timeoutMs: 70_000,
-  });
+  await cluster.kubectl(['delete', '-n', NAMESPACE, '--wait=false', leaving]);
+  const answers = await Promise.all(slow);
+  expect(answers.map(({ status }) => status)).toEqual(Array(6).fill(200));
+  expect(answers.map(({ body }) => `pod/${JSON.parse(body).pod}`)).toContain(leaving);
   await until(
-    'the old pods are gone',
+    'the old pod is gone',
     async () => {
       const now = await cluster.kubectl(['get', 'pods', '-n', NAMESPACE, '-l', 'app=echo', '-o', 'name']);
-      return before
-        .trim()
-        .split('\n')
-        .every((pod) => !now.includes(pod));
+      return !now.split('\n').includes(leaving);
     },
     60_000,
   );
+  await cluster.kubectl(['rollout', 'status', '-n', NAMESPACE, 'deployment/echo', '--timeout=60s'], {
+    timeoutMs: 70_000,
+  });
   const result = await load.stop();
-  console.log(`discovery: both pods deleted: ${result.sent} requests, ${result.failed} failed`);
+  console.log(`discovery: a pod deleted: ${result.sent} requests, ${result.failed} failed`);
   expect(result.failures).toEqual([]);
-  expect(result.byPod.size).toBeGreaterThanOrEqual(3);
+  expect(result.byPod.size).toBeGreaterThanOrEqual(2);
 });
 
 test.each(['by-name', 'by-srv'])(

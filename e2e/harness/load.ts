@@ -53,11 +53,11 @@ export function startLoad(options: LoadOptions): RunningLoad {
   const once = async (): Promise<void> => {
     sent++;
     try {
-      const { status, pod } = await get(agent, options);
+      const { status, pod, code } = await get(agent, options);
       byPod.set(pod, (byPod.get(pod) ?? 0) + 1);
       if (status === (options.expectStatus ?? 200)) return;
       failed++;
-      if (failures.length < 20) failures.push(`status ${status}`);
+      if (failures.length < 20) failures.push(`status ${status} ${code}`);
     } catch (error) {
       failed++;
       if (failures.length < 20)
@@ -82,19 +82,24 @@ export function startLoad(options: LoadOptions): RunningLoad {
   };
 }
 
-function get(agent: http.Agent, options: LoadOptions): Promise<{ status: number; pod: string }> {
+function get(agent: http.Agent, options: LoadOptions): Promise<{ status: number; pod: string; code: string }> {
   return new Promise((resolve, reject) => {
     const request = http.get(
       options.url,
       { agent, headers: options.headers ?? {}, timeout: REQUEST_TIMEOUT_MS },
       (response) => {
         response.on('error', reject);
+        let body = '';
         response.on('end', () => {
-          if (response.complete)
-            resolve({ status: response.statusCode ?? 0, pod: String(response.headers['x-pod'] ?? '') });
+          const status = response.statusCode ?? 0;
+          // The gateway's own answers are problem documents.
+          const code = status < 400 ? '' : (/"code":"([^"]*)"/.exec(body)?.[1] ?? '');
+          if (response.complete) resolve({ status, pod: String(response.headers['x-pod'] ?? ''), code });
           else reject(new Error('the answer broke off'));
         });
-        response.resume();
+        response.on('data', (bytes: Buffer) => {
+          if (body.length < 4096) body += bytes.toString('latin1');
+        });
       },
     );
     request.on('timeout', () => request.destroy(new Error(`no answer within ${REQUEST_TIMEOUT_MS} ms`)));

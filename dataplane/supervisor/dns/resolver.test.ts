@@ -139,3 +139,15 @@ test('the next server is asked where one fails', async () => {
   expect(await both.addresses('a.example')).toMatchObject({ kind: 'found' });
   other.close();
 });
+
+test('at most so many look-ups at a time, and all are made', async () => {
+  server.set('db.example', 'A', ['10.0.0.1'], 7);
+  server.mode = 'silent';
+  const one = resolver({ maxConcurrent: 1, timeoutMs: 5_000, deadlineMs: 20_000 });
+  const answers = [1, 2, 3].map(() => one.addresses('db.example'));
+  await expect.poll(() => server.questions.length, { timeout: 10_000 }).toBe(2);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(server.questions.sort()).toEqual(['A db.example', 'AAAA db.example']);
+  server.mode = 'serve';
+  expect((await Promise.all(answers)).map(({ kind }) => kind)).toEqual(['found', 'found', 'found']);
+});

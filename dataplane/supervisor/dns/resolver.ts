@@ -6,6 +6,7 @@ import dns, { type RecordWithTtl } from 'node:dns';
 import { readFile } from 'node:fs/promises';
 import { isIPv4, isIPv6 } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { ProbeSlots } from '../health/probe-slots.ts';
 import { type Addresses, type Answer, MAX_ADDRESSES, type NameResolver, type ServiceRecord } from './answer.ts';
 import { candidates, parseHosts, parseSearchRules } from './system-names.ts';
 
@@ -15,6 +16,8 @@ export interface ResolverOptions {
   /** Of one attempt at one server, and of a whole look-up. */
   readonly timeoutMs: number;
   readonly deadlineMs: number;
+  /** Look-ups at a time; the others wait in the order they came. Default 64. */
+  readonly maxConcurrent?: number;
   /** Families worth asking for; default: those the machine has addresses of. */
   readonly families?: () => Families;
   /** Names as they stand, without hosts file and search domains; default: with servers of its own. */
@@ -25,6 +28,8 @@ export interface ResolverOptions {
 
 /** Rounds over all servers. */
 const TRIES = 2;
+/** Each look-up has sockets of its own. */
+const MAX_CONCURRENT = 64;
 /** How long an entry of the hosts file, and what the C library said, counts. */
 const HOSTS_TTL_MS = 5_000;
 const LIBRARY_TTL_MS = 30_000;
@@ -79,7 +84,25 @@ export function createNameResolver(options: ResolverOptions): NameResolver {
     });
   }
 
-  return { addresses, services };
+  const slots = new ProbeSlots(options.maxConcurrent ?? MAX_CONCURRENT);
+  async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    await new Promise<void>((resolve) =>
+      slots.take(() => {
+        resolve();
+        return true;
+      }),
+    );
+    try {
+      return await work();
+    } finally {
+      slots.release();
+    }
+  }
+
+  return {
+    addresses: (name) => inTurn(() => addresses(name)),
+    services: (name) => inTurn(() => services(name)),
+  };
 }
 
 function createResolver({ servers, timeoutMs }: ResolverOptions): dns.promises.Resolver {
