@@ -53,6 +53,15 @@ test('all mistakes at once, each with its variable', () => {
   ]);
 });
 
+test('DNS servers are addresses, with or without a port', () => {
+  expect(load(LOCAL).dnsServers).toBeNull();
+  const servers = '10.0.0.10, 127.0.0.1:5353,[fd00::10]:53';
+  expect(load({ ...LOCAL, TIDEGATE_DNS_SERVERS: servers }).dnsServers).toEqual(servers.split(/, ?/));
+  for (const wrong of ['dns.example.com', '10.0.0.10:99999', ',']) {
+    expect(errorsOf({ ...LOCAL, TIDEGATE_DNS_SERVERS: wrong })[0]).toContain('TIDEGATE_DNS_SERVERS');
+  }
+});
+
 test('a misspelt flag is an error, a misspelt variable a warning, a service link neither', () => {
   expect(errorsOf(LOCAL, '--htp-port', '1')[0]).toContain('--htp-port');
   const loaded = loadConfig({ ...LOCAL, TIDEGATE_HTP_PORT2: '1', TIDEGATE_CONTROLLER_SERVICE_HOST: '10.0.0.1' }, []);
