@@ -42,6 +42,14 @@ describe.each(customResourceDefinitions())('$spec.names.kind', (definition) => {
     expect(silent).toEqual([]);
   });
 
+  test('has no field that kubectl, which reads YAML 1.1, takes for a boolean', () => {
+    const taken: string[] = [];
+    walk(schema.properties?.spec as Structural, 'spec', (_node, at) => {
+      if (/\.(y|n|yes|no|on|off|true|false)$/i.test(at)) taken.push(at);
+    });
+    expect(taken).toEqual([]);
+  });
+
   test('is written as it is', () => {
     const text = readFileSync(path.join(root, `crds/${definition.spec.names.plural}.yaml`), 'utf8');
     expect(parse(text)).toEqual(JSON.parse(JSON.stringify(definition)));
