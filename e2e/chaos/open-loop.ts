@@ -23,7 +23,7 @@ export interface OpenLoopOptions {
 }
 
 /** How often it is looked which requests are due. */
-const TICK_MS = 4;
+const TICK_MS = 2;
 /** Of a generator that lags, at most so many are sent at a time. */
 const BURST = 64;
 

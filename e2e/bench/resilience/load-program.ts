@@ -12,6 +12,8 @@ export interface OpenLoopReport {
   readonly maxMs: number;
   /** Share of the requests that took at least `SLOW_MS`. */
   readonly slowShare: number;
+  /** The longest the program itself did not get to run, ms. */
+  readonly longestGapMs: number;
 }
 
 /** Of the slow endpoint's delay, what no other request takes. */
@@ -29,6 +31,7 @@ const report: OpenLoopReport = {
   p50Ms: percentile(times, 0.5),
   p99Ms: percentile(times, 0.99),
   maxMs: Math.max(...times),
+  longestGapMs: load.longestGapMs,
   slowShare: times.filter((ms) => ms >= SLOW_MS).length / times.length,
 };
 console.log(JSON.stringify(report));
