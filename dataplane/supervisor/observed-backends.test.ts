@@ -35,3 +35,16 @@ test('where one observer sets the endpoints while it is told, the others end wit
   expect(seen.at(-1)).toEqual(['10.0.0.1', '10.0.0.2']);
   expect(observed.get(ID)?.sent.map(({ address }) => address)).toEqual(['name.example', '10.0.0.2']);
 });
+
+test('what the workers have refused is not observed: the version before goes on', () => {
+  const observed = new ObservedBackends(() => {});
+  const sent = (algorithm: 'roundRobin' | 'random') =>
+    encodeResource(backendFixture('shop/api', { balancing: { algorithm } }));
+  const list = encodeResource(endpointsFixture('shop/api', '10.0.0.1:80'));
+  observed.take({ revision: '', upsert: [sent('roundRobin'), list], removed: [] });
+  const { id, hash } = sent('random');
+  observed.take({ revision: '', upsert: [sent('random')], removed: [] }, [{ id, hash, message: 'no' }]);
+  expect(observed.get(ID)?.resource.balancing.algorithm).toBe('roundRobin');
+  observed.take({ revision: '', upsert: [sent('random')], removed: [] }, [{ id, hash: 'of another', message: 'no' }]);
+  expect(observed.get(ID)?.resource.balancing.algorithm).toBe('random');
+});

@@ -4,8 +4,8 @@
  */
 
 import { type BackendView, NOTHING_SEEN } from '../snapshot/backend/view.ts';
-import { decodeResource } from '../snapshot/decode.ts';
-import type { BackendResource, Endpoint, EndpointNames, EndpointsResource } from '../snapshot/resources.ts';
+import type { Rejection } from '../snapshot/decode.ts';
+import type { BackendResource, Endpoint, EndpointNames, EndpointsResource, Resource } from '../snapshot/resources.ts';
 import type { Change } from '../sync/held.ts';
 
 /** A backend whose endpoints are held too. */
@@ -43,8 +43,12 @@ export class ObservedBackends {
     this.#observers.push(observer);
   }
 
-  /** A change that the workers have taken. What they can't read is not observed. */
-  take(change: Change): void {
+  /**
+   * A change that the workers have taken, all but what is `rejected`: it is not checked again, so that this thread need not hold the
+   * schemas (some 6 MB).
+   */
+  take(change: Change, rejected: readonly Rejection[] = []): void {
+    const refused = new Set(rejected.map(({ id, hash }) => `${id} ${hash}`));
     const touched = new Set<string>();
     const lists = new Set<string>();
     for (const id of change.removed) {
@@ -53,9 +57,8 @@ export class ObservedBackends {
     }
     for (const bytes of change.upsert) {
       if (!bytes.id.startsWith('backend/') && !bytes.id.startsWith('endpoints/')) continue;
-      const decoded = decodeResource(bytes);
-      if (!decoded.ok) continue;
-      const { resource } = decoded;
+      if (refused.has(`${bytes.id} ${bytes.hash}`)) continue;
+      const resource = JSON.parse(Buffer.from(bytes.body).toString()) as Resource;
       if (resource.kind === 'backend') {
         this.#backends.set(resource.id, resource);
         touched.add(resource.id);

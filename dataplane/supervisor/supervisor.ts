@@ -235,7 +235,7 @@ export class Supervisor {
     const verdict = await this.pool.apply([plan.change]);
     if (!verdict.accepted) return this.#notAccepted(delta.revision, verdict.message);
     this.#held.commit(plan, verdict.rejected);
-    this.backends.take(plan.change);
+    this.backends.take(plan.change, verdict.rejected);
     this.#lastGood?.schedule(() => this.#held.image());
     const { upsert, removed } = plan.change;
     await this.#applied('controller', startedAt, upsert.length, removed.length);
@@ -321,7 +321,7 @@ export class Supervisor {
         return;
       }
       this.#restore(loaded.image, verdict.rejected);
-      for (const change of replayOf(loaded.image)) this.backends.take(change);
+      for (const change of replayOf(loaded.image)) this.backends.take(change, verdict.rejected);
       this.#confirmedAtMs = loaded.confirmedAtMs;
       this.#log.warn(
         { event: 'last-good', revision: loaded.image.revision, savedAt: new Date(loaded.savedAtMs).toISOString() },

@@ -1,6 +1,7 @@
 /** All that watches the backends of the snapshot: names and their addresses, active health checks, what workers say of them, and the reports to the controller. */
 import type { Log } from '../log.ts';
 import type { BackendView } from '../snapshot/backend/view.ts';
+import type { Rejection } from '../snapshot/decode.ts';
 import type { HealthReport } from '../snapshot/protocol.ts';
 import type { Change } from '../sync/held.ts';
 import type { BackendSample } from '../telemetry/backend-metrics.ts';
@@ -54,8 +55,8 @@ export class WatchedBackends {
   }
 
   /** See ObservedBackends. */
-  take(change: Change): void {
-    this.#observed.take(change);
+  take(change: Change, rejected: readonly Rejection[]): void {
+    this.#observed.take(change, rejected);
   }
 
   /** Of all backends, for a worker that starts. */
