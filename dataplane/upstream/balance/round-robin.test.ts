@@ -98,3 +98,23 @@ describe('round-robin', () => {
     expect(another(0, Uint8Array.of(1, 1, 1))).toBe(-1);
   });
 });
+
+test.each([
+  [1, 1, 1, 1, 1, 1],
+  [3, 1, 1, 2, 1, 1],
+])('one that always fails gets no part of the repeats: %j', (...weights) => {
+  const balancer = createRoundRobin(weights);
+  const marked = new Uint8Array(weights.length);
+  marked[0] = 1;
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  const repeats = new Array<number>(weights.length).fill(0);
+  for (let i = 0; i < sum * 100; i++) {
+    if (balancer.pick(0) !== 0) continue;
+    const index = balancer.another(0, marked);
+    repeats[index] = (repeats[index] as number) + 1;
+  }
+  expect(repeats.reduce((total, count) => total + count, 0)).toBe(100 * (weights[0] as number));
+  expect(repeats[0]).toBe(0);
+  // Spread over the others.
+  expect(Math.min(...repeats.slice(1))).toBeGreaterThan(0);
+});

@@ -5,8 +5,11 @@
  * That is the schedule of Tijdeman's chairman assignment problem (1980), found by earliest deadline first: the k-th request of an endpoint has its
  * place in the slots from ⌊(k - 1) × W / w⌋ to below ⌈k × W / w⌉ (the windows of Pfair scheduling, Baruah et al. 1996). O(log n) a pick; O(1) where
  * all weights are equal. nginx's smooth form costs O(n).
+ *
+ * Further attempts go round for themselves: were they picks of the round, an endpoint that fails would get its share of the repeats that it causes
+ * as well.
  */
-import { type Balancer, redraw } from './balancer.ts';
+import { type Balancer, redraw, unmarkedAfter } from './balancer.ts';
 import { IndexHeap } from './index-heap.ts';
 import { wholeWeights } from './whole-weights.ts';
 
@@ -15,11 +18,15 @@ export function createRoundRobin(weights: readonly number[], start = 0): Balance
   const count = weights.length;
   if (count === 0) return { pick: () => -1, another: () => -1 };
   if (weights.every((weight) => weight === weights[0])) return inTurn(count, start);
-  const round = new Round(wholeWeights(weights), start);
-  const pick = (): number => round.next();
+  const whole = wholeWeights(weights);
+  const round = new Round(whole, start);
+  let further: Round | null = null;
   return {
-    pick,
-    another: (_key, marked) => redraw(pick, count, marked),
+    pick: () => round.next(),
+    another: (_key, marked) => {
+      further ??= new Round(whole, start);
+      return redraw(further.next.bind(further), count, marked);
+    },
     get position() {
       return round.position;
     },
@@ -29,14 +36,18 @@ export function createRoundRobin(weights: readonly number[], start = 0): Balance
 function inTurn(count: number, start: number): Balancer {
   // Rounded, as 1/3 of 3 may be a little less than 1.
   let next = Math.round(start * count) % count;
-  const pick = (): number => {
-    const index = next;
-    next = index + 1 === count ? 0 : index + 1;
-    return index;
-  };
+  let further = next;
   return {
-    pick,
-    another: (_key, marked) => redraw(pick, count, marked),
+    pick: () => {
+      const index = next;
+      next = index + 1 === count ? 0 : index + 1;
+      return index;
+    },
+    another: (_key, marked) => {
+      further = unmarkedAfter(further, count, marked);
+      if (further < 0) further = next;
+      return marked[further] === 0 ? further : -1;
+    },
     get position() {
       return next / count;
     },
