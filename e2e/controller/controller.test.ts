@@ -139,13 +139,14 @@ test('a change is one write; scaling and changes of others write nothing', async
   await untilProgrammed('quiet', 'True', 'Programmed');
   const [leading] = await leader();
   const writes = 'tidegate_controller_status_writes_total{result="written"}';
+  // A write is counted when the API server has answered, a moment after the object shows it.
+  await sleep(500);
   const before = await metricOf(leading, writes);
   await plane.apply(answering('quiet', 'two'));
   await untilProgrammed('quiet', 'True', 'Programmed');
   await until('served', async () => (await get('/quiet'))[1] === 'two', 5_000, 20);
-  // Counted when the API server has answered, a moment after the object shows it.
   await until('the write is counted', async () => (await metricOf(leading, writes)) > before, 5_000, 20);
-  await sleep(250);
+  await sleep(500);
   expect((await metricOf(leading, writes)) - before).toBe(1);
   const { resourceVersion } = (await routeStatus('quiet')).metadata;
   const extra = new ScriptedDataPlane(two, certificates, 'extra', () => ({}));
