@@ -88,6 +88,8 @@ test('a name that does not exist is in the status of its Backend', async () => {
   expect(message).toContain(`DNS name nowhere.${DOMAIN} does not exist`);
   const { status, body } = await curl(cluster, `${url}/`, '-H', `host: ${hostOf('missing')}`);
   expect([status, JSON.parse(body).code]).toEqual([503, 'no-endpoint']);
+  // The scenarios after this one find nothing rejected.
+  await cluster.kubectl(['delete', '-n', NAMESPACE, 'route/missing', 'backend/missing']);
 });
 
 test('a pod that goes finishes what it has, and new requests go elsewhere', async () => {
