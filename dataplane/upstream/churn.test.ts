@@ -52,6 +52,27 @@ test('who waits for a connection to one that goes is served by another, who has 
   expect(gateway.upstream.stats).toMatchObject({ active: 0, pending: 0 });
 });
 
+test('who waits for a connection to one that is blocked is served by another, if one serves', async () => {
+  const [old, fresh] = [await backend(), await backend(answering(OK))];
+  const gateway = await gatewayTo(old, { pool: { maxConnections: 1 } });
+  const names = [old, fresh].map(({ port }) => `127.0.0.1:${port}`);
+  gateway.update([old.port, fresh.port]);
+  gateway.upstream.view({ endpoints: null, unhealthy: names.slice(1) });
+  await ask(gateway, '/first');
+  const peer = await old.connection();
+  await peer.until('/first');
+  const waiting = [await ask(gateway, '/a'), await ask(gateway, '/b')];
+  await eventually(() => gateway.upstream.stats.pending === 2);
+  gateway.upstream.view({ endpoints: null, unhealthy: names });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(gateway.upstream.stats.pending).toBe(2);
+  gateway.upstream.view({ endpoints: null, unhealthy: [] });
+  gateway.upstream.view({ endpoints: null, unhealthy: names.slice(0, 1) });
+  for (const client of waiting) await client.until('ok');
+  expect(gateway.finished.map(({ endpoint }) => endpoint)).toEqual(Array(2).fill(names[1]));
+  expect(gateway.upstream.stats).toMatchObject({ active: 1, pending: 0 });
+});
+
 test('where nothing comes in its place, who waits is served by the one that goes', async () => {
   const old = await backend();
   const gateway = await gatewayTo(old, { pool: { maxConnections: 1 } });

@@ -200,7 +200,7 @@ export class EndpointPool implements Candidate {
     }
   }
 
-  /** Has left the backend, and others are there: who waits for a connection is told so (`onGone`). */
+  /** Has left the backend or is blocked, and others are there: who waits for a connection is told so (`onGone`). */
   evict(): void {
     const jobs = this.queue.splice(0);
     for (const connection of this.dialing) {

@@ -118,8 +118,15 @@ export function createUpstream(
     pool.onBlocked = () => {
       choice.blocked(pool);
       deps.onBlocked?.();
+      // Later: what blocks it may be in the middle of telling of an attempt.
+      if (pool.blocked !== 0) queueMicrotask(() => moveOn(pool));
     };
     return pool;
+  }
+
+  /** Who waits for a connection to one that is blocked is served by others, where there are any: nothing was sent yet. */
+  function moveOn(pool: EndpointPool): void {
+    if (pool.blocked !== 0 && pools.some(({ blocked }) => blocked === 0)) pool.evict();
   }
 
   /** Who looks on at the attempts at an endpoint, as the settings have it. What is known stays. */
