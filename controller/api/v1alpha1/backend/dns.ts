@@ -39,4 +39,3 @@ const ttls: Rule<Spec> = {
 };
 
 export const dns = withRules(spec, port, ttls).meta({ description: 'A DNS name whose addresses are followed.' });
-export type DnsSpec = z.output<typeof dns>;
