@@ -31,6 +31,7 @@ const ROUTES = 500;
 const nothing: Downstream = {
   requestLength: NO_BODY,
   peerAddress: '192.0.2.1',
+  tls: null,
   tunnel: null,
   onDrain: null,
   onClose: null,

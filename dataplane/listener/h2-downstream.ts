@@ -4,6 +4,7 @@ import { allowedTrailers } from '../codec/chunked.ts';
 import { Timer, type TimerOwner, type TimerWheel } from '../io/wheel.ts';
 import { type BodySink, type Downstream, type Exchange, LENGTH_UNKNOWN, type Release } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
+import type { TlsPeer } from '../pipeline/tls-peer.ts';
 import type { ListenerTimeouts } from './options.ts';
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR, NGHTTP2_CANCEL } = http2.constants;
@@ -20,6 +21,7 @@ const NOT_PASSED = new Set([
 export class H2Downstream implements Downstream, TimerOwner {
   readonly requestLength: number;
   readonly peerAddress: string;
+  readonly tls: TlsPeer | null = null;
   readonly tunnel = null;
   onDrain: (() => void) | null = null;
   onClose: (() => void) | null = null;

@@ -4,6 +4,7 @@
  *
  * Larger than most files here because it is one state machine; the response half is http1-downstream.ts.
  */
+import type { Socket } from 'node:net';
 import { CHUNK_BAD, CHUNK_DATA, CHUNK_END, CHUNK_MORE, ChunkedDecoder } from '../codec/chunked.ts';
 import { dateField, statusLine } from '../codec/head-writer.ts';
 import { BAD_CHUNK, type Refusal, refusalOf } from '../codec/refusals.ts';
@@ -13,6 +14,7 @@ import { Timer, type TimerOwner } from '../io/wheel.ts';
 import { Wire, type WireOwner } from '../io/wire.ts';
 import { type BodySink, Exchange, LENGTH_UNKNOWN, NO_BODY, type TunnelEnd } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
+import type { TlsPeer } from '../pipeline/tls-peer.ts';
 import { clientAddress, plainAddress } from './client-address.ts';
 import type { Http1Listener } from './http1.ts';
 import { Http1Downstream } from './http1-downstream.ts';
@@ -41,6 +43,7 @@ export class Http1Connection implements WireOwner, TimerOwner {
   readonly listener: Http1Listener;
   readonly wire: Wire;
   readonly peerAddress: string;
+  readonly tls: TlsPeer | null;
   /** The request body is complete (or there is none). */
   bodyDone = true;
   /** Bytes of a body with a length still to come. */
@@ -66,9 +69,10 @@ export class Http1Connection implements WireOwner, TimerOwner {
   private writeTimer: Timer | null = null;
   private writeProgress = 0;
 
-  constructor(listener: Http1Listener, socket: import('node:net').Socket) {
+  constructor(listener: Http1Listener, socket: Socket, tls: TlsPeer | null = null) {
     this.listener = listener;
     this.peerAddress = plainAddress(socket.remoteAddress);
+    this.tls = tls;
     this.wire = new Wire(this, listener.readMode, socket);
     this.wire.socket.setNoDelay(true);
     this.wire.start();
@@ -339,10 +343,11 @@ export class Http1Connection implements WireOwner, TimerOwner {
     listener.wheel.disarm(this.timer);
     const headers = new Headers(head.fields);
     let client = this.peerAddress;
-    let scheme: 'http' | 'https' = 'http';
+    let scheme: 'http' | 'https' = this.tls === null ? 'http' : 'https';
     if (listener.trustedHops > 0) {
       client = clientAddress(client, headers.getCombined('x-forwarded-for'), listener.trustedHops);
-      if (headers.get('x-forwarded-proto') === 'https') scheme = 'https';
+      const proto = headers.get('x-forwarded-proto');
+      if (proto === 'https' || proto === 'http') scheme = proto;
     }
     const downstream = new Http1Downstream(this, head.method, head.minor, length, head.keepAlive, head.upgrade);
     const exchange = new Exchange(

@@ -10,6 +10,7 @@ import {
   type TunnelEnd,
 } from '../pipeline/exchange.ts';
 import type { Headers } from '../pipeline/headers.ts';
+import type { TlsPeer } from '../pipeline/tls-peer.ts';
 import type { Http1Connection } from './http1-connection.ts';
 
 const NOT_BEGUN = 0;
@@ -28,6 +29,7 @@ export class Http1Downstream implements Downstream {
   exchange!: Exchange;
   private connection: Http1Connection | null;
   readonly peerAddress: string;
+  readonly tls: TlsPeer | null;
   private readonly method: string;
   private readonly minor: number;
   private keepAlive: boolean;
@@ -48,6 +50,7 @@ export class Http1Downstream implements Downstream {
     this.requestLength = requestLength;
     this.keepAlive = keepAlive;
     this.peerAddress = connection.peerAddress;
+    this.tls = connection.tls;
     this.tunnel = upgrade ? (status, headers, peer) => this.openTunnel(status, headers, peer) : null;
   }
 

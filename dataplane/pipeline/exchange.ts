@@ -5,6 +5,7 @@
 import type { CompiledRule, Generation } from './chain.ts';
 import type { Headers } from './headers.ts';
 import type { Identity } from './identity.ts';
+import type { TlsPeer } from './tls-peer.ts';
 
 /** Body length of a message: a byte count, or one of these. */
 export const LENGTH_UNKNOWN = -1;
@@ -45,6 +46,8 @@ export interface Downstream {
   onClose: (() => void) | null;
   /** Address of the connected peer (not of a client behind it), IPv4 in dotted form also where mapped into IPv6. */
   readonly peerAddress: string;
+  /** Null: the connection has no TLS. */
+  readonly tls: TlsPeer | null;
   /**
    * RFC 9110 section 7.8: after a 101 the connection carries raw bytes both ways. Writes the head, takes what the client sends
    * to `peer`, and returns the client's own end. Null where the transport can't (HTTP/2, HTTP/1.0) or the client did not ask.

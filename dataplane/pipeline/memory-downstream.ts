@@ -1,10 +1,13 @@
 /** A listener's side of an exchange in memory, for tests and benchmarks: keeps what is written, has no request body. */
+
 import { type BodySink, type Downstream, Exchange, NO_BODY, type Release } from './exchange.ts';
 import { Headers } from './headers.ts';
+import type { TlsPeer } from './tls-peer.ts';
 
 export class MemoryDownstream implements Downstream {
   readonly requestLength: number = NO_BODY;
   readonly peerAddress = '192.0.2.1';
+  tls: TlsPeer | null = null;
   readonly tunnel = null;
   onDrain: (() => void) | null = null;
   onClose: (() => void) | null = null;

@@ -1,6 +1,7 @@
 /** A listener's side of an exchange behind another one that changes how the request body is read; the response goes straight through. */
 import type { BodySink, Downstream, Release, TunnelEnd } from './exchange.ts';
 import type { Headers } from './headers.ts';
+import type { TlsPeer } from './tls-peer.ts';
 
 export abstract class WrappedDownstream implements Downstream {
   protected readonly inner: Downstream;
@@ -16,6 +17,9 @@ export abstract class WrappedDownstream implements Downstream {
 
   get tunnel(): ((status: number, headers: Headers, peer: TunnelEnd) => TunnelEnd) | null {
     return this.inner.tunnel;
+  }
+  get tls(): TlsPeer | null {
+    return this.inner.tls;
   }
   get peerAddress(): string {
     return this.inner.peerAddress;

@@ -115,13 +115,15 @@ class Draft implements Parts {
       );
     }
     for (const id of this.held.keys()) {
-      if (id.startsWith('policy/')) this.#dirtyPolicies.add(id);
-      else if (id.startsWith('backend/')) this.#dirtyBackends.add(id);
-      else if (id.startsWith('rule/')) this.#dirtyRules.add(id);
-      else if (id.startsWith('endpoints/'))
-        for (const dependent of ledger.dependentsOf(id)) this.#dirtyBackends.add(dependent);
-      else for (const dependent of ledger.dependentsOf(id)) this.#dirtyPolicies.add(dependent);
+      this.#markDirty(id);
+      if (PARTS.test(id)) for (const dependent of ledger.dependentsOf(id)) this.#markDirty(dependent);
     }
+  }
+
+  #markDirty(id: string): void {
+    if (id.startsWith('policy/')) this.#dirtyPolicies.add(id);
+    else if (id.startsWith('backend/')) this.#dirtyBackends.add(id);
+    else if (id.startsWith('rule/')) this.#dirtyRules.add(id);
   }
 
   planPolicies(): void {
@@ -308,6 +310,9 @@ class Draft implements Parts {
     this.rejected.set(id, { id, hash, message });
   }
 }
+
+/** What other resources are made of, and nothing by itself. */
+const PARTS = /^(?:endpoints|secret|credentials|certificate|trust)\//;
 
 function overlaid<V>(over: ReadonlyMap<string, V | null>, base: ReadonlyMap<string, V>, id: string): V | undefined {
   const value = over.get(id);

@@ -9,6 +9,7 @@ import { balancing } from './backend/balancing.ts';
 import { breaker } from './backend/breaker.ts';
 import { health } from './backend/health.ts';
 import { pool } from './backend/pool.ts';
+import { backendProtocol, proxyProtocol, upstreamTls } from './backend/transport.ts';
 import { credentialsResource, secretResource } from './credentials.ts';
 import { durationMs, headerEdits, headerValue, id, pathMatch, timeouts } from './primitives.ts';
 import { retrySettings } from './retry.ts';
@@ -23,6 +24,7 @@ import { sheddingSection } from './sections/shedding.ts';
 import { timeoutSection } from './sections/timeout.ts';
 import { transformSection } from './sections/transform.ts';
 import { fallback, mirror, split } from './shaping.ts';
+import { certificateResource, tlsResource, trustResource } from './tls.ts';
 
 const valueMatch = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('exact'), name: z.string().min(1), value: z.string() }),
@@ -144,7 +146,11 @@ export const backendResource = z.strictObject({
   kind: z.literal('backend'),
   /** `backend/<namespace>/<name>` */
   id,
-  protocol: z.literal('http1'),
+  protocol: backendProtocol,
+  /** Its endpoints speak gRPC: gRPC-Web is translated for them. Only with http2. */
+  grpc: z.literal(true).optional(),
+  tls: upstreamTls.optional(),
+  proxyProtocol: proxyProtocol.optional(),
   balancing,
   connectTimeoutMs: durationMs,
   pool,
@@ -199,6 +205,9 @@ export const resource = z.discriminatedUnion('kind', [
   endpointsResource,
   secretResource,
   credentialsResource,
+  certificateResource,
+  trustResource,
+  tlsResource,
 ]);
 /** What the compiler emits and the data plane builds from. */
 export type Resource = z.infer<typeof resource>;

@@ -8,16 +8,22 @@ import {
   CHUNK_MORE,
   ChunkedDecoder,
   type ChunkLimits,
+  chunkHead,
   DEFAULT_CHUNK_LIMITS,
+  lastChunk,
 } from '../codec/chunked.ts';
 import { DEFAULT_HEAD_LIMITS, type HeadLimits } from '../codec/fields.ts';
 import { parseResponseHead, ResponseHead } from '../codec/response-head.ts';
 import { type PooledBuffer, SHARED_BYTES } from '../io/buffers.ts';
 import { Timer, type TimerOwner } from '../io/wheel.ts';
 import { Wire, type WireOwner } from '../io/wire.ts';
-import type { TunnelEnd } from '../pipeline/exchange.ts';
+import { type Exchange, LENGTH_UNKNOWN, type Release, type TunnelEnd } from '../pipeline/exchange.ts';
+import type { Headers } from '../pipeline/headers.ts';
+import type { Channel } from './channel.ts';
 import type { EndpointPool } from './endpoint-pool.ts';
 import type { Job } from './job.ts';
+import { requestText } from './request-text.ts';
+import type { ForwardOptions } from './seam.ts';
 
 const CONNECTING = 0;
 const IDLE = 1;
@@ -38,11 +44,11 @@ const MAX_INFORMATIONAL = 16;
 /** One for the whole worker: it is read before another head is parsed. */
 const head = new ResponseHead();
 
-export class UpstreamConnection implements WireOwner, TimerOwner {
+export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
   bulk = false;
   readonly wire: Wire;
   readonly pool: EndpointPool;
-  /** The request is sent to its end. Set by the job. */
+  /** The request is sent to its end. */
   requestDone = false;
   /** Exchanges served before this one. */
   served = 0;
@@ -50,6 +56,8 @@ export class UpstreamConnection implements WireOwner, TimerOwner {
   private state = CONNECTING;
   private next = LENGTH;
   private bodiless = false;
+  /** The request body goes out in chunks. */
+  private chunking = false;
   private remaining = 0;
   private decoder: ChunkedDecoder | null = null;
   private keepAlive = true;
@@ -87,14 +95,50 @@ export class UpstreamConnection implements WireOwner, TimerOwner {
     return this.state === IDLE && !this.wire.closed;
   }
 
-  /** Begins with the next exchange. `head` says that the response has no body whatever its fields say. */
-  begin(job: Job, isHead: boolean): void {
+  send(job: Job, exchange: Exchange, options: ForwardOptions, hasBody: boolean, expect: boolean): void {
+    const { wire } = this;
     this.job = job;
     this.state = HEAD;
-    this.bodiless = isHead;
-    this.requestDone = false;
+    this.bodiless = exchange.method === 'HEAD';
+    this.requestDone = !hasBody;
     this.informational = 0;
     this.keepAlive = true;
+    wire.write(requestText(exchange, options, expect));
+    if (hasBody) this.chunking = exchange.downstream.requestLength === LENGTH_UNKNOWN;
+    if (!hasBody || expect) wire.flush();
+  }
+
+  sendBody(chunk: Uint8Array, release: Release): boolean {
+    const { wire } = this;
+    if (this.chunking) {
+      wire.write(chunkHead(chunk.length));
+      wire.writeBytes(chunk, release);
+      wire.write('\r\n');
+    } else wire.writeBytes(chunk, release);
+    return !wire.blocked;
+  }
+
+  sendEnd(trailers: Headers | null): void {
+    const { wire } = this;
+    if (this.chunking) wire.write(lastChunk(trailers === null ? null : trailers.fields));
+    wire.flush();
+    this.requestDone = true;
+  }
+
+  get blocked(): boolean {
+    return this.wire.blocked;
+  }
+
+  get unsent(): number {
+    return this.wire.unsent;
+  }
+
+  get progress(): number {
+    return this.wire.progress;
+  }
+
+  giveBack(): void {
+    this.pool.free(this);
   }
 
   /** While it connects: `job` no longer waits for it. False: it never did. */
@@ -143,13 +187,22 @@ export class UpstreamConnection implements WireOwner, TimerOwner {
   }
 
   /** After a 101: raw bytes both ways. */
-  openTunnel(peer: TunnelEnd): void {
+  openTunnel(peer: TunnelEnd): TunnelEnd {
+    const { held, wire } = this;
     this.state = TUNNEL;
     this.peer = peer;
     this.deadline(0);
-    const { held } = this;
     this.held = null;
-    if (held === null || peer.write(held, NOTHING)) this.wire.resume();
+    if (held === null || peer.write(held, NOTHING)) wire.resume();
+    return {
+      write: (chunk, release) => {
+        wire.writeBytes(chunk, release);
+        return !wire.blocked;
+      },
+      end: () => wire.finish(),
+      destroy: () => this.abandon(),
+      resume: () => wire.resume(),
+    };
   }
 
   /** Another job goes on with what it is in the middle of. */

@@ -5,7 +5,7 @@
 import type { ResponseHead } from '../codec/response-head.ts';
 import { type Exchange, LENGTH_UNKNOWN, NO_BODY, type Release } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
-import type { UpstreamConnection } from './connection.ts';
+import type { Channel } from './channel.ts';
 import { left, soonest, until } from './delays.ts';
 import type { EndpointPool } from './endpoint-pool.ts';
 import type { Failure } from './job.ts';
@@ -59,8 +59,8 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
   onInformational(head: ResponseHead): void {
     if (head.status !== 100) {
       this.exchange.downstream.writeInformational(head.status, new Headers(head.fields));
-    } else if (this.upload?.expecting === true && this.connection !== null) {
-      this.arm(this.connection);
+    } else if (this.upload?.expecting === true && this.channel !== null) {
+      this.arm(this.channel);
       this.upload.read();
     }
   }
@@ -68,7 +68,7 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
   onHead(head: ResponseHead): void {
     const { exchange } = this;
     const { status } = head;
-    const connection = this.connection as UpstreamConnection;
+    const channel = this.channel as Channel;
     this.lastByteAtMs = this.wheel.now();
     if (status === 101) {
       if (exchange.downstream.tunnel === null || head.upgrade === '') {
@@ -87,7 +87,7 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     if (this.pool !== null) this.upstream.answered(exchange, this.pool);
     if (head.contentLength >= 0) this.responseLength = head.contentLength;
     else if (status === 204 || status === 304) this.responseLength = NO_BODY;
-    this.upload?.answered(connection, status);
+    this.upload?.answered(channel, status);
     if (this.retries !== null) this.endRetries(this.retries);
     this.state = RESPONDING;
     this.responder.respond(exchange, this);
@@ -116,24 +116,24 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
   }
 
   proceed(): void {
-    const { connection, exchange } = this;
+    const { channel, exchange } = this;
     if (this.state !== RESPONDING) return;
-    if (this.lost || connection === null) {
+    if (this.lost || channel === null) {
       exchange.headWritten = false;
       this.answer(502, 'upstream-reset', 'The backend closed the connection before its response was complete.');
       return;
     }
     const headers = exchange.responseHeaders ?? new Headers();
     if (this.upgrade !== '') {
-      this.tunnel(connection, headers);
+      this.tunnel(channel, headers);
       return;
     }
     this.state = STREAMING;
     exchange.downstream.writeHead(exchange.status, headers, this.responseLength);
     const { idleTimeoutMs, backendTimeoutMs } = this.options;
     // Else the deadline that is armed already comes sooner, and arms that of the body.
-    if (idleTimeoutMs > 0 && (backendTimeoutMs === 0 || idleTimeoutMs < backendTimeoutMs)) this.arm(connection);
-    connection.proceed();
+    if (idleTimeoutMs > 0 && (backendTimeoutMs === 0 || idleTimeoutMs < backendTimeoutMs)) this.arm(channel);
+    channel.proceed();
   }
 
   discard(): void {
@@ -144,22 +144,22 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     const { downstream } = this.exchange;
     this.lastByteAtMs = this.wheel.now();
     if (downstream.write(chunk, release)) return true;
-    downstream.onDrain ??= () => this.connection?.resume();
+    downstream.onDrain ??= () => this.channel?.resume();
     return false;
   }
 
   onComplete(trailers: string[] | null): void {
-    this.connection = null;
+    this.channel = null;
     this.end();
     this.exchange.downstream.end(trailers === null ? null : new Headers(trailers));
     this.responder.finish(this.exchange);
   }
 
-  private tunnel(connection: UpstreamConnection, headers: Headers): void {
+  private tunnel(channel: Channel, headers: Headers): void {
     this.state = TUNNEL;
     headers.set('upgrade', this.upgrade);
-    joinTunnel(this.exchange, headers, connection, this);
-    if (this.options.idleTimeoutMs > 0) connection.deadline(this.options.idleTimeoutMs);
+    joinTunnel(this.exchange, headers, channel, this);
+    if (this.options.idleTimeoutMs > 0) channel.deadline(this.options.idleTimeoutMs);
   }
 
   onTraffic(): void {
@@ -181,7 +181,7 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
         this.upload?.repeatable !== false
       ) {
         this.repeated = true;
-        this.connection = null;
+        this.channel = null;
         this.upload?.pause();
         this.request(pool, true);
       } else this.failAttempt(failure === 'stale' ? 'reset' : failure);
@@ -195,59 +195,59 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
   }
 
   onDeadline(): void {
-    const { connection, options } = this;
-    if (connection === null) return;
+    const { channel, options } = this;
+    if (channel === null) return;
     if (this.upload?.expecting === true) {
-      this.arm(connection);
+      this.arm(channel);
       this.upload.read();
       return;
     }
     const nowMs = this.wheel.now();
     if (this.state === TUNNEL) {
       if (nowMs - this.lastByteAtMs >= options.idleTimeoutMs) this.finishTunnel('upstream-idle-timeout');
-      else connection.deadline(options.idleTimeoutMs - (nowMs - this.lastByteAtMs));
+      else channel.deadline(options.idleTimeoutMs - (nowMs - this.lastByteAtMs));
       return;
     }
     if (this.totalMs > 0 && nowMs >= this.totalMs) {
       if (this.state === SENT) this.pool?.failed(this, 'timeout');
       if (this.state >= STREAMING) this.breakOff('request-timeout');
       else this.answer(504, 'request-timeout', 'The request took too long.');
-    } else if (this.state === SENT && this.headOverdue(connection, nowMs)) {
+    } else if (this.state === SENT && this.headOverdue(channel, nowMs)) {
       this.failAttempt('timeout');
-    } else if (this.state === STREAMING && this.bodyOverdue(connection, nowMs)) {
+    } else if (this.state === STREAMING && this.bodyOverdue(channel, nowMs)) {
       this.pool?.failed(this, 'timeout');
       this.breakOff('upstream-idle-timeout');
-    } else this.arm(connection);
+    } else this.arm(channel);
   }
 
-  private headOverdue(connection: UpstreamConnection, nowMs: number): boolean {
+  private headOverdue(channel: Channel, nowMs: number): boolean {
     const { backendTimeoutMs } = this.options;
     if (backendTimeoutMs === 0 || nowMs - this.waitingSinceMs < backendTimeoutMs) return false;
-    if (connection.requestDone) return true;
+    if (channel.requestDone) return true;
     // Still uploading: only a backend that takes nothing is late; a slow client is the listener's business.
-    const moving = this.upload === null || this.upload.moves(connection);
+    const moving = this.upload === null || this.upload.moves(channel);
     if (moving) this.waitingSinceMs = nowMs;
     return !moving;
   }
 
-  private bodyOverdue(connection: UpstreamConnection, nowMs: number): boolean {
+  private bodyOverdue(channel: Channel, nowMs: number): boolean {
     const { idleTimeoutMs } = this.options;
     if (idleTimeoutMs === 0 || nowMs - this.lastByteAtMs < idleTimeoutMs) return false;
     // A client that does not read is the listener's business.
-    if (!connection.waiting) return true;
+    if (!channel.waiting) return true;
     this.lastByteAtMs = nowMs;
     return false;
   }
 
   /** Sets the connection's timer to the first thing that can be overdue. */
-  protected arm(connection: UpstreamConnection): void {
+  protected arm(channel: Channel): void {
     const { backendTimeoutMs, idleTimeoutMs } = this.options;
     const nowMs = this.wheel.now();
     const ownMs =
       this.state === SENT
         ? left(backendTimeoutMs, this.waitingSinceMs, nowMs)
         : left(idleTimeoutMs, this.lastByteAtMs, nowMs);
-    connection.deadline(soonest(ownMs, until(this.totalMs, nowMs)));
+    channel.deadline(soonest(ownMs, until(this.totalMs, nowMs)));
   }
 
   onClientGone(): void {
@@ -287,10 +287,10 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
 
   /** Lets go of everything; a connection that is still held is in the middle of something and closes. */
   private end(): void {
-    const { connection, exchange } = this;
+    const { channel, exchange } = this;
     if (this.state === WAITING) this.pool?.withdraw(this);
     this.state = OVER;
-    this.connection = null;
+    this.channel = null;
     this.upload?.stop();
     if (this.retries !== null) {
       this.retries.end('abandoned');
@@ -300,6 +300,6 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     exchange.downstream.onDrain = null;
     this.dropTimer();
     this.leave();
-    if (connection !== null) connection.abandon();
+    if (channel !== null) channel.abandon();
   }
 }

@@ -1,14 +1,14 @@
 /** What a connection works for. */
 import type { ResponseHead } from '../codec/response-head.ts';
 import type { Release } from '../pipeline/exchange.ts';
-import type { UpstreamConnection } from './connection.ts';
+import type { Channel } from './channel.ts';
 
 /** What a connection tells the exchange it works for. */
 export interface Job {
   /** The connection is there and free: send the request. */
-  onReady(connection: UpstreamConnection): void;
+  onReady(channel: Channel): void;
   onInformational(head: ResponseHead): void;
-  /** The final head (101 included). `connection.proceed()` must follow, now or later. */
+  /** The final head (101 included). `channel.proceed()` must follow, now or later. */
   onHead(head: ResponseHead): void;
   /** A part of the response body; as BodySink.onData. */
   onBody(bytes: Uint8Array, release: Release): boolean;
@@ -20,7 +20,7 @@ export interface Job {
   onGone(): void;
   /** The connection is of no use any more. */
   onFailure(failure: Failure): void;
-  /** The timer that the job armed through the connection. */
+  /** The timer that the job armed through the channel. */
   onDeadline(): void;
 }
 

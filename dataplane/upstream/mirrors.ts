@@ -198,6 +198,7 @@ class Copy implements Responder {
 class CopiedBody implements Downstream {
   readonly requestLength: number;
   readonly peerAddress: string;
+  readonly tls = null;
   readonly tunnel = null;
   onDrain: (() => void) | null = null;
   onClose: (() => void) | null = null;

@@ -5,12 +5,11 @@
 import type { ResponseHead } from '../codec/response-head.ts';
 import { Timer, type TimerOwner, type TimerWheel } from '../io/wheel.ts';
 import { type Exchange, LENGTH_UNKNOWN, type Release } from '../pipeline/exchange.ts';
-import type { UpstreamConnection } from './connection.ts';
+import type { Channel } from './channel.ts';
 import { soonest, until } from './delays.ts';
 import { ENDINGS, REFUSALS } from './endings.ts';
 import type { EndpointPool } from './endpoint-pool.ts';
 import type { Failure, Job } from './job.ts';
-import { requestText } from './request-text.ts';
 import { retryAfterMs } from './retry/backoff.ts';
 import { drain } from './retry/drain.ts';
 import { Hedge, type HedgeOwner } from './retry/hedge.ts';
@@ -50,7 +49,7 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
   /** Of the running attempt. */
   protected pool: EndpointPool | null = null;
   protected tried: EndpointPool[] | null = null;
-  protected connection: UpstreamConnection | null = null;
+  protected channel: Channel | null = null;
   /** Only for the time without a connection; one has its own. */
   private timer: Timer | null = null;
   /** When the whole exchange has to be over; 0: never. */
@@ -82,7 +81,7 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
   abstract onHedgeHead(hedge: Hedge, head: ResponseHead): void;
   protected abstract answer(status: number, code: ForwardCode, detail: string, retryAfterS?: number): void;
   /** Sets the connection's timer to the first thing that can be overdue. */
-  protected abstract arm(connection: UpstreamConnection): void;
+  protected abstract arm(channel: Channel): void;
 
   protected choose(): void {
     const { upstream } = this;
@@ -161,45 +160,41 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
     else this.answer(503, 'upstream-overflow', 'No connection to the backend became free in time.');
   }
 
-  onReady(connection: UpstreamConnection): void {
+  onReady(channel: Channel): void {
     if (this.state !== WAITING) {
-      connection.pool.free(connection);
+      channel.giveBack();
       return;
     }
     const { exchange } = this;
     const { requestLength } = exchange.downstream;
     this.dropTimer();
-    this.connection = connection;
+    this.channel = channel;
     this.state = SENT;
-    connection.begin(this, exchange.method === 'HEAD');
     if (requestLength > 0 || requestLength === LENGTH_UNKNOWN)
       this.upload ??= new Upload(exchange, this, this.keptBytes());
     const { upload } = this;
     const expecting = upload?.expecting === true;
-    connection.wire.write(requestText(exchange, this.options, expecting));
+    channel.send(this, exchange, this.options, upload !== null, expecting);
     this.sentAtMs = this.waitingSinceMs = this.wheel.now();
     if (upload === null) {
-      connection.requestDone = true;
-      connection.wire.flush();
-      this.arm(connection);
+      this.arm(channel);
       return;
     }
-    upload.begin(connection);
+    upload.begin(channel);
     this.retries?.uploading();
     if (expecting) {
-      connection.wire.flush();
-      connection.deadline(EXPECT_WAIT_MS);
+      channel.deadline(EXPECT_WAIT_MS);
     } else {
-      this.arm(connection);
+      this.arm(channel);
       upload.read();
     }
   }
 
-  onUploaded(connection: UpstreamConnection): void {
+  onUploaded(channel: Channel): void {
     this.waitingSinceMs = this.wheel.now();
     if (this.state !== SENT) return;
     this.retries?.uploaded();
-    this.arm(connection);
+    this.arm(channel);
   }
 
   onWritable(): void {
@@ -266,15 +261,15 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
   protected retriesStatus(head: ResponseHead): boolean {
     const { retry } = this.options;
     if (retry === null || !retry.statuses.has(head.status)) return false;
-    const connection = this.connection as UpstreamConnection;
+    const channel = this.channel as Channel;
     const afterMs = retryAfterMs(fieldOf(head.fields, 'retry-after'), this.upstream.retries.epochMs());
     this.failure = null;
-    this.connection = null;
+    this.channel = null;
     if (!this.again('status', afterMs)) {
-      this.connection = connection;
+      this.channel = channel;
       return false;
     }
-    drain(connection, head.contentLength);
+    drain(channel, head.contentLength);
     return true;
   }
 
@@ -344,13 +339,13 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
     retries.endHedge(hedge, 'answered');
     this.letGo();
     this.pool = hedge.pool;
-    this.connection = hedge.take(this);
+    this.channel = hedge.take(this);
     this.chosenAtMs = hedge.chosenAtMs;
     this.verdict = hedge.verdict;
     this.sentAtMs = this.waitingSinceMs = hedge.sentAtMs;
     this.exchange.endpoint = hedge.pool.name;
     this.state = SENT;
-    this.arm(this.connection);
+    this.arm(this.channel);
   }
 
   private retried(retry: RetryOptions): Retries {
@@ -367,12 +362,12 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
 
   /** The running attempt is over, whatever became of it. */
   private letGo(): void {
-    const { connection } = this;
+    const { channel } = this;
     this.state = BETWEEN;
-    this.connection = null;
+    this.channel = null;
     this.upload?.pause();
     this.dropTimer();
-    if (connection !== null) connection.abandon();
+    if (channel !== null) channel.abandon();
     else this.pool?.withdraw(this);
     this.leave();
   }

@@ -1,14 +1,13 @@
 /** A request body on its way to the backend, over the connection of the running attempt. Made only for requests that have one. */
-import { chunkHead, lastChunk } from '../codec/chunked.ts';
-import { type BodySink, type Exchange, LENGTH_UNKNOWN, type Release } from '../pipeline/exchange.ts';
+import type { BodySink, Exchange, Release } from '../pipeline/exchange.ts';
 import type { Headers } from '../pipeline/headers.ts';
-import type { UpstreamConnection } from './connection.ts';
+import type { Channel } from './channel.ts';
 import { BodyCopy } from './retry/body-copy.ts';
 
 /** Who sends the request that the body belongs to. */
 export interface Uploader {
   /** The whole body is written. */
-  onUploaded(connection: UpstreamConnection): void;
+  onUploaded(channel: Channel): void;
   /** The client's body broke off: `client-closed`, `body-timeout` or malformed. */
   onUploadBroken(reason: string): void;
 }
@@ -20,8 +19,7 @@ export class Upload implements BodySink {
   private reading = false;
   private readonly exchange: Exchange;
   private readonly uploader: Uploader;
-  private readonly chunked: boolean;
-  private connection: UpstreamConnection | null = null;
+  private channel: Channel | null = null;
   private progress = -1;
   /** What was read so far, for a repeat; null: there can be none. */
   private kept: BodyCopy | null = null;
@@ -33,14 +31,13 @@ export class Upload implements BodySink {
   constructor(exchange: Exchange, uploader: Uploader, keepBytes: number) {
     this.exchange = exchange;
     this.uploader = uploader;
-    this.chunked = exchange.downstream.requestLength === LENGTH_UNKNOWN;
     this.expecting = exchange.headers.has('expect');
     if (keepBytes > 0) this.kept = new BodyCopy(keepBytes, exchange.downstream.requestLength);
   }
 
   /** The request head was written to `connection`: the body goes there, once `read` is called. */
-  begin(connection: UpstreamConnection): void {
-    this.connection = connection;
+  begin(channel: Channel): void {
+    this.channel = channel;
   }
 
   read(): void {
@@ -60,22 +57,22 @@ export class Upload implements BodySink {
 
   /** The attempt is over. What comes until the next one begins is kept, and no more of it asked for. */
   pause(): void {
-    this.connection = null;
+    this.channel = null;
   }
 
   private repeat(): void {
-    const { connection, kept } = this;
-    if (connection === null || kept === null) return;
+    const { channel, kept } = this;
+    if (channel === null || kept === null) return;
     // Sent whatever its size: the client's bytes are nowhere else. But not a third time.
     if (kept.over) this.kept = null;
     const { bytes } = kept;
-    if (bytes.length > 0) this.write(connection, bytes, NOTHING);
-    if (this.ended) this.finish(connection);
-    else if (!connection.wire.blocked) this.exchange.downstream.resumeBody();
+    if (bytes.length > 0) channel.sendBody(bytes, NOTHING);
+    if (this.ended) this.finish(channel);
+    else if (!channel.blocked) this.exchange.downstream.resumeBody();
   }
 
   /** The backend has answered. Where it refuses, the rest of the body is not sent. */
-  answered({ requestDone }: UpstreamConnection, status: number): void {
+  answered({ requestDone }: Channel, status: number): void {
     this.expecting = false;
     this.kept = null;
     if (!requestDone && status >= 400) this.stop();
@@ -84,50 +81,38 @@ export class Upload implements BodySink {
   /** What is still to come is thrown away. */
   stop(): void {
     this.kept = null;
-    this.connection = null;
+    this.channel = null;
   }
 
   /** Whether the backend has taken bytes since the last call, or has none to take. */
-  moves({ wire }: UpstreamConnection): boolean {
-    const { progress } = wire;
-    const moving = progress !== this.progress || wire.unsent === 0;
+  moves({ progress, unsent }: Channel): boolean {
+    const moving = progress !== this.progress || unsent === 0;
     this.progress = progress;
     return moving;
   }
 
   onData(chunk: Uint8Array, release: Release): boolean {
-    const { connection, kept } = this;
+    const { channel, kept } = this;
     if (kept !== null) {
       kept.add(chunk);
-      if (kept.over && connection !== null) this.kept = null;
+      if (kept.over && channel !== null) this.kept = null;
     }
-    if (connection === null || connection.requestDone) {
+    if (channel === null || channel.requestDone) {
       if (release !== null) release();
       return kept === null;
     }
-    this.write(connection, chunk, release);
-    return !connection.wire.blocked;
+    return channel.sendBody(chunk, release);
   }
 
   onEnd(trailers: Headers | null): void {
     this.ended = true;
     this.trailers = trailers;
-    if (this.connection !== null) this.finish(this.connection);
+    if (this.channel !== null) this.finish(this.channel);
   }
 
-  private write({ wire }: UpstreamConnection, bytes: Uint8Array, release: Release): void {
-    if (this.chunked) {
-      wire.write(chunkHead(bytes.length));
-      wire.writeBytes(bytes, release);
-      wire.write('\r\n');
-    } else wire.writeBytes(bytes, release);
-  }
-
-  private finish(connection: UpstreamConnection): void {
-    if (this.chunked) connection.wire.write(lastChunk(this.trailers === null ? null : this.trailers.fields));
-    connection.wire.flush();
-    connection.requestDone = true;
-    this.uploader.onUploaded(connection);
+  private finish(channel: Channel): void {
+    channel.sendEnd(this.trailers);
+    this.uploader.onUploaded(channel);
   }
 
   onAbort(reason: string): void {

@@ -69,6 +69,7 @@ class Nobody implements Downstream {
   readonly requestLength = NO_BODY;
   readonly tunnel = null;
   readonly peerAddress: string;
+  readonly tls = null;
   onDrain: (() => void) | null = null;
   onClose: (() => void) | null = null;
 

@@ -4,10 +4,9 @@
  */
 import type { ResponseHead } from '../../codec/response-head.ts';
 import type { Exchange } from '../../pipeline/exchange.ts';
-import type { UpstreamConnection } from '../connection.ts';
+import type { Channel } from '../channel.ts';
 import type { EndpointPool } from '../endpoint-pool.ts';
 import type { Failure, Job } from '../job.ts';
-import { requestText } from '../request-text.ts';
 import type { ForwardOptions } from '../seam.ts';
 import { type Attempt, type AttemptFailure, UNDECIDED, type Verdict } from '../watcher.ts';
 
@@ -28,7 +27,7 @@ export class Hedge implements Job, Attempt {
   private readonly owner: HedgeOwner;
   /** ms for a response head; 0 is off. */
   private readonly timeoutMs: number;
-  private connection: UpstreamConnection | null = null;
+  private channel: Channel | null = null;
   private repeated = false;
   private over = false;
 
@@ -49,15 +48,11 @@ export class Hedge implements Job, Attempt {
     return false;
   }
 
-  onReady(connection: UpstreamConnection): void {
-    const { exchange } = this;
-    this.connection = connection;
-    connection.begin(this, exchange.method === 'HEAD');
-    connection.wire.write(requestText(exchange, this.options, false));
-    connection.requestDone = true;
-    connection.wire.flush();
+  onReady(channel: Channel): void {
+    this.channel = channel;
+    channel.send(this, this.exchange, this.options, false, false);
     this.sentAtMs = this.pool.wheel.now();
-    connection.deadline(this.timeoutMs);
+    channel.deadline(this.timeoutMs);
   }
 
   onHead(head: ResponseHead): void {
@@ -73,7 +68,7 @@ export class Hedge implements Job, Attempt {
     else if (this.repeated) this.fail('reset');
     else {
       this.repeated = true;
-      this.connection = null;
+      this.channel = null;
       if (this.pool.request(this, true) !== 'started') this.fail('reset');
     }
   }
@@ -83,18 +78,18 @@ export class Hedge implements Job, Attempt {
   }
 
   /** Its connection, in the middle of the response, for `job`. The attempt at `pool` goes on as the job's. */
-  take(job: Job): UpstreamConnection {
-    const connection = this.connection as UpstreamConnection;
+  take(job: Job): Channel {
+    const channel = this.channel as Channel;
     this.over = true;
-    connection.handTo(job);
-    return connection;
+    channel.handTo(job);
+    return channel;
   }
 
   /** Nobody waits for it any more. */
   close(): void {
     if (this.over) return;
     this.over = true;
-    if (this.connection !== null) this.connection.abandon();
+    if (this.channel !== null) this.channel.abandon();
     else this.pool.withdraw(this);
     this.pool.leave(this);
   }
