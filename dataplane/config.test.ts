@@ -145,6 +145,26 @@ test('the credential store comes from its variable or a file, and is never print
   }
 });
 
+test('limits and time-outs of the listener, in one object for the workers', () => {
+  expect(load(LOCAL).listener).toEqual({
+    maxConnections: 50_000,
+    maxConnectionsPerAddress: 0,
+    maxRequestsPerConnection: 0,
+    requestLineBytes: 8192,
+    headerBytes: 32_768,
+    headerCount: 100,
+    bodyBytes: 0,
+    headerMs: 10_000,
+    idleMs: 75_000,
+    bodyMs: 30_000,
+  });
+  expect(load({ ...LOCAL, TIDEGATE_BODY_BYTES: '1000000' }, '--header-count', '8').listener).toMatchObject({
+    bodyBytes: 1_000_000,
+    headerCount: 8,
+  });
+  expect(errorsOf({ ...LOCAL, TIDEGATE_HEADER_COUNT: '7' })[0]).toContain('must be 8 to 1000');
+});
+
 test('help names every variable', () => {
   const help = helpText({});
   for (const name of ['TIDEGATE_CONTROLLER', '--http-port', 'TIDEGATE_DRAIN_DEADLINE_MS', '[8080]'])

@@ -8,25 +8,26 @@ import { parseArgs } from 'node:util';
 import {
   dnsServers,
   type Environment,
+  FLAG,
   flag,
   integer,
   list,
+  MILLISECONDS,
+  milliseconds,
   oneOf,
+  PORT,
+  port,
   type Setting,
   setting,
   text,
   word,
 } from './setting.ts';
-import { readStoreLocation, STORE_LOCATION_FORM } from './store/credentials/location.ts';
+import { type ListenerConfig, listenerConfigOf, listenerSettings } from './settings/listener.ts';
+import { storeSettings } from './settings/stores.ts';
+import { readStoreLocation } from './store/credentials/location.ts';
 import type { CredentialsSetup } from './store/credentials/open-credentials.ts';
-import { isRedisUrl, REDIS_URL_FORM } from './store/redis/url.ts';
+import { isRedisUrl } from './store/redis/url.ts';
 import { type TlsFiles, tlsOf } from './tls-files.ts';
-
-const port = integer(0, 65_535);
-const PORT = 'a port, 0 to 65535';
-const milliseconds = integer(0, 3_600_000);
-const MILLISECONDS = 'milliseconds, 0 to 3600000';
-const FLAG = 'true or false';
 
 const settings = {
   TIDEGATE_GATEWAY: setting(
@@ -48,9 +49,7 @@ const settings = {
     'one or more addresses (10.0.0.10, 10.0.0.10:5353 or [fd00::10]:53), comma between them',
     "DNS servers for names of backends, which they are asked for as they stand; empty: the machine's, with its hosts file and search domains",
   ),
-  TIDEGATE_HOST: setting(text(1), '0.0.0.0', 'an address', 'address the gateway listens on'),
-  TIDEGATE_HTTP_PORT: setting(port, '8080', PORT, 'port for HTTP/1.1; 0: any free port'),
-  TIDEGATE_H2C_PORT: setting(port, '0', PORT, 'port for HTTP/2 without TLS; 0: none'),
+  ...listenerSettings,
   TIDEGATE_ADMIN_HOST: setting(text(1), '127.0.0.1', 'an address', 'address of the admin pages'),
   TIDEGATE_ADMIN_PORT: setting(port, '9090', PORT, 'port of the admin pages; 0: any free port'),
   TIDEGATE_CONTROLLER: setting(
@@ -134,62 +133,13 @@ const settings = {
     '0, or milliseconds, 20 to 1000',
     "event-loop delay of a worker above which rules without a policy's shedding section turn requests away; 0: never",
   ),
-  TIDEGATE_MAX_REQUESTS: setting(
-    integer(1, 1_000_000),
-    '50000',
-    '1 to 1000000',
-    'requests in flight a worker holds, upgraded connections included; more are answered 503 at once',
-  ),
-  TIDEGATE_MAX_CONNECTIONS: setting(
-    integer(1, 1_000_000),
-    '50000',
-    '1 to 1000000',
-    'connections of clients a worker holds on each port; more are answered 503 and closed',
-  ),
-  TIDEGATE_TRUSTED_HOPS: setting(
-    integer(0, 100),
-    '0',
-    '0 to 100',
-    'proxies in front whose x-forwarded-for entry is believed',
-  ),
   TIDEGATE_METRICS_MAX_ROUTES: setting(
     integer(0, 100_000),
     '1000',
     '0 to 100000',
     'routes with a label of their own in the metrics; the others are counted as "_other"',
   ),
-  TIDEGATE_REDIS_URL: {
-    ...setting(
-      (raw) => (raw === '' || isRedisUrl(raw) ? raw : undefined),
-      '',
-      REDIS_URL_FORM,
-      `Redis for rate limits and sessions that are shared: ${REDIS_URL_FORM}; empty: none`,
-    ),
-    secret: true as const,
-  },
-  TIDEGATE_CREDENTIALS: {
-    ...setting(
-      (raw) => (raw === '' || readStoreLocation(raw) !== null ? raw : undefined),
-      '',
-      STORE_LOCATION_FORM,
-      `credential store for policies with store: true: ${STORE_LOCATION_FORM}; empty: none`,
-    ),
-    secret: true as const,
-  },
-  TIDEGATE_CREDENTIALS_FILE: setting(text(0), '', 'a file', 'a file that holds it instead, read at start'),
-  TIDEGATE_CREDENTIALS_STALE_FOR_MS: setting(
-    milliseconds,
-    '300000',
-    MILLISECONDS,
-    'how long credentials that are known count when the credential store is away',
-  ),
-  TIDEGATE_REDIS_URL_FILE: setting(text(0), '', 'a file', 'a file that holds it instead, read at start'),
-  TIDEGATE_REDIS_TIMEOUT_MS: setting(
-    integer(1, 2_000),
-    '50',
-    'milliseconds, 1 to 2000',
-    'what a request may wait for Redis to count it; then onStoreFailure of its limit applies',
-  ),
+  ...storeSettings,
 };
 type SettingName = keyof typeof settings;
 type Values = { [K in SettingName]: (typeof settings)[K] extends Setting<infer T> ? T : never };
@@ -224,7 +174,7 @@ export interface Config {
   /** 0: off. */
   readonly sheddingDelayMs: number;
   readonly maxRequests: number;
-  readonly maxConnections: number;
+  readonly listener: ListenerConfig;
   readonly trustedHops: number;
   readonly metricsMaxRoutes: number;
   /** Null: none is configured. */
@@ -333,7 +283,7 @@ function configOf(values: Values, tls: TlsFiles | null, redisUrl: string | null,
     limitKeys: values.TIDEGATE_LIMIT_KEYS,
     sheddingDelayMs: values.TIDEGATE_SHEDDING_DELAY_MS,
     maxRequests: values.TIDEGATE_MAX_REQUESTS,
-    maxConnections: values.TIDEGATE_MAX_CONNECTIONS,
+    listener: listenerConfigOf(values),
     trustedHops: values.TIDEGATE_TRUSTED_HOPS,
     metricsMaxRoutes: values.TIDEGATE_METRICS_MAX_ROUTES,
     redisUrl,

@@ -65,3 +65,9 @@ export function dnsServers(raw: string): string[] | undefined {
 export function setting<T>(read: Read<T>, fallback: Setting<T>['fallback'], expects: string, help: string): Setting<T> {
   return { read, fallback, expects, help };
 }
+
+export const port = integer(0, 65_535);
+export const PORT = 'a port, 0 to 65535';
+export const milliseconds = integer(0, 3_600_000);
+export const MILLISECONDS = 'milliseconds, 0 to 3600000';
+export const FLAG = 'true or false';

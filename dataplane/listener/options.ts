@@ -5,12 +5,19 @@ import type { RequestHeadLimits } from '../codec/request-head.ts';
 import type { TimerWheel } from '../io/wheel.ts';
 import type { ReadMode } from '../io/wire.ts';
 import type { Answer, Exchange } from '../pipeline/exchange.ts';
+import type { ListenerConfig } from '../settings/listener.ts';
 
 export interface ListenerLimits {
   readonly head: RequestHeadLimits;
   readonly chunks: ChunkLimits;
   /** Open connections; one more is answered 503 and closed. */
   readonly maxConnections: number;
+  /** Open connections from one client address, told by its socket; one more is answered 503 and closed. 0: any number. */
+  readonly maxConnectionsPerAddress: number;
+  /** Requests over one connection; the answer to the last says that it closes. 0: any number. */
+  readonly maxRequestsPerConnection: number;
+  /** Bytes of one request body. Above: 413. 0: any number. */
+  readonly bodyBytes: number;
   /** Bytes of pipelined requests held while one is being answered; beyond, reading stops. */
   readonly pipelineBytes: number;
   /** Bytes of a request body read and dropped after its answer so that the connection can be used again; beyond, it is closed. */
@@ -21,6 +28,9 @@ export const DEFAULT_LISTENER_LIMITS: ListenerLimits = {
   head: { ...DEFAULT_HEAD_LIMITS, mergeSlashes: true },
   chunks: DEFAULT_CHUNK_LIMITS,
   maxConnections: 50_000,
+  maxConnectionsPerAddress: 0,
+  maxRequestsPerConnection: 0,
+  bodyBytes: 0,
   pipelineBytes: 64 * 1024,
   discardBytes: 256 * 1024,
 };
@@ -52,6 +62,14 @@ export const DEFAULT_LISTENER_TIMEOUTS: ListenerTimeouts = {
   halfCloseMs: 5_000,
   lingerMs: 2_000,
 };
+
+export function listenerOptions(config: ListenerConfig): Pick<ListenerOptions, 'limits' | 'timeouts'> {
+  const { requestLineBytes, headerBytes, headerCount, headerMs, idleMs, bodyMs, ...limits } = config;
+  return {
+    limits: { ...limits, head: { ...DEFAULT_LISTENER_LIMITS.head, requestLineBytes, headerBytes, headerCount } },
+    timeouts: { headerMs, idleMs, bodyMs },
+  };
+}
 
 export interface ListenerOptions {
   readonly host: string;

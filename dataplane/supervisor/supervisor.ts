@@ -99,7 +99,7 @@ export class Supervisor {
         trustedHops: config.trustedHops,
         sheddingDelayMs: config.sheddingDelayMs,
         maxRequests: config.maxRequests,
-        maxConnections: config.maxConnections,
+        listener: config.listener,
         accessLog,
         accessLogQuery: config.accessLogQuery,
         metricsMaxRoutes: config.metricsMaxRoutes,

@@ -3,7 +3,7 @@ import type { Refusal } from '../codec/refusals.ts';
 import { DataplaneError, messageOf } from '../errors.ts';
 import { startWheel, type TimerWheel } from '../io/wheel.ts';
 import { createHttp1Listener } from '../listener/http1.ts';
-import type { Listener } from '../listener/options.ts';
+import { type Listener, listenerOptions } from '../listener/options.ts';
 import type { Log } from '../log.ts';
 import type { Stage } from '../pipeline/chain.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
@@ -167,7 +167,7 @@ export class Gateway {
       onError: (error: unknown) => this.#log.error({ error: String(error) }, 'a request handler failed'),
       wheel: this.#wheel,
       trustedHops: this.#setup.trustedHops,
-      limits: { maxConnections: this.#setup.maxConnections },
+      ...listenerOptions(this.#setup.listener),
     };
     // The first request finds its stores.
     await this.#services.ready();

@@ -2,6 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { LimitMemory } from '../limit/memory.ts';
 import type { LogFields, LogLevel } from '../log.ts';
+import type { ListenerConfig } from '../settings/listener.ts';
 import type { BackendView } from '../snapshot/backend/view.ts';
 import type { Rejection, ResourceBytes } from '../snapshot/decode.ts';
 import type { CredentialsSetup } from '../store/credentials/open-credentials.ts';
@@ -22,8 +23,7 @@ export interface WorkerSetup {
   /** Target of rules without a `shedding` section; 0: none. */
   readonly sheddingDelayMs: number;
   readonly maxRequests: number;
-  /** Of each port. */
-  readonly maxConnections: number;
+  readonly listener: ListenerConfig;
   readonly accessLog: AccessLogSink;
   readonly accessLogQuery: boolean;
   readonly metricsMaxRoutes: number;
