@@ -12,53 +12,16 @@ import { tidegate, tidegateQuiet } from './peers/tidegate.ts';
 import { prepare } from './prerequisites.ts';
 import { Programs } from './programs.ts';
 import { type Result, writeResults } from './report.ts';
-import { access } from './scenarios/access.ts';
+import { loadScenarios, type Scenario } from './scenario.ts';
 import type { Bench } from './scenarios/bench.ts';
-import { idle } from './scenarios/idle.ts';
-import { killedEndpoint } from './scenarios/killed-endpoint.ts';
-import { pick } from './scenarios/pick.ts';
-import { plainProxy } from './scenarios/plain-proxy.ts';
-import { propagationFromFiles } from './scenarios/propagation.ts';
-import { resilience } from './scenarios/resilience.ts';
-import { slowEndpoint } from './scenarios/slow-endpoint.ts';
-import { storm } from './scenarios/storm.ts';
 
 const peers: readonly Peer[] = [nginx, nginxLogging, tidegate, tidegateQuiet, haproxy, envoy, fastify];
 
-interface Scenario {
-  readonly name: string;
-  readonly about: string;
-  /** Part of `--quick`, which must not wait for a cluster to be built. */
-  readonly quick: boolean;
-  run(bench: Bench, peers: readonly Peer[]): Promise<Result[]>;
-}
-
-const scenarios: readonly Scenario[] = [
-  { name: 'proxy', about: 'the same GET through every proxy', quick: true, run: plainProxy },
-  { name: 'access', about: 'authentication, limits, CORS and edits, beside nginx and Envoy', quick: true, run: access },
-  { name: 'storm', about: 'p99 of other requests while new tokens pour in', quick: true, run: storm },
-  {
-    name: 'resilience',
-    about: 'what health checks, breakers and retries cost over 8 endpoints',
-    quick: true,
-    run: resilience,
-  },
-  { name: 'slow-endpoint', about: 'one of 8 endpoints 20 times slower: p50 and p99', quick: true, run: slowEndpoint },
-  { name: 'killed-endpoint', about: 'one of 8 endpoints killed at half of the load', quick: true, run: killedEndpoint },
-  { name: 'pick', about: 'ns to choose an endpoint, by algorithm', quick: false, run: pick },
-  { name: 'idle', about: 'memory, CPU and start of a data plane without load', quick: true, run: idle },
-  { name: 'propagation', about: 'a new file until its route answers', quick: true, run: propagationFromFiles },
-  {
-    name: 'propagation-cluster',
-    about: "the API server's 201 until the route answers (a cluster of local processes: Linux, root)",
-    quick: false,
-    run: async (bench) => (await import('./scenarios/propagation-cluster.ts')).propagationFromCluster(bench),
-  },
-];
+const scenarios = await loadScenarios();
 
 const usage = `usage: node e2e/bench/main.ts [--quick] [--only NAME]… [--runs N]
 
-  --quick       a short form for CI: every part runs once, in about 3 minutes; the figures mean little
+  --quick       a short form for CI: every part runs once, in about 2 minutes; the figures mean little
   --only NAME   only this scenario or peer; may be repeated
   --runs N      measured turns a peer, 1 to 99 (default 5; 1 with --quick)
 

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { processTree } from './programs.ts';
 
-const run = promisify(execFile);
+const execute = promisify(execFile);
 
 /** USER_HZ: fixed at 100 for every architecture Linux runs Node on (proc(5)). */
 const TICKS_PER_SECOND = 100;
@@ -40,7 +40,7 @@ export async function load(options: LoadOptions): Promise<LoadResult> {
 
 /** The same; what wrk and the script print. */
 export async function runWrk(options: LoadOptions): Promise<string> {
-  const { stdout } = await run(
+  const { stdout } = await execute(
     'taskset',
     [
       ...['-c', String(options.core), 'wrk', '--latency', '-t1', `-c${options.connections}`, `-d${options.seconds}s`],
@@ -78,10 +78,14 @@ function durationMs(text: string): number {
 }
 
 /** Load on a proxy, with the CPU time its processes (and all their threads) took meanwhile. */
-export async function measure(pid: number, options: LoadOptions): Promise<RunResult> {
+export async function measure(
+  pid: number,
+  options: LoadOptions,
+  run: (options: LoadOptions) => Promise<LoadResult> = load,
+): Promise<RunResult> {
   const before = cpuSeconds(pid);
   const startedAt = performance.now();
-  const result = await load(options);
+  const result = await run(options);
   const elapsedSeconds = (performance.now() - startedAt) / 1000;
   const used = cpuSeconds(pid) - before;
   return { ...result, cpuMicrosPerRequest: (used * 1e6) / result.requests, coreShare: used / elapsedSeconds };

@@ -6,8 +6,17 @@ import { startRedis } from '../../components/redis.ts';
 import { contests } from '../access/contests.ts';
 import { TokenMaker } from '../access/tokens.ts';
 import type { Result } from '../report.ts';
+import type { Scenario } from '../scenario.ts';
 import type { Bench } from './bench.ts';
 import { compare } from './compare.ts';
+
+export const scenario: Scenario = {
+  name: 'access',
+  about: 'authentication, limits, CORS and edits, beside nginx and Envoy',
+  order: 20,
+  quick: true,
+  run: access,
+};
 
 export async function access(bench: Bench): Promise<Result[]> {
   const dir = join(bench.dir, 'access');

@@ -7,6 +7,7 @@ import { backendYaml, ok, routeYaml, startController, startDataPlane } from '../
 import { freePorts } from '../ports.ts';
 import { untilReady } from '../programs.ts';
 import { figure, type Result, table } from '../report.ts';
+import type { Scenario } from '../scenario.ts';
 import type { Bench } from './bench.ts';
 
 interface Idle {
@@ -15,6 +16,14 @@ interface Idle {
   readonly residentMiB: number;
   readonly cpuShare: number;
 }
+
+export const scenario: Scenario = {
+  name: 'idle',
+  about: 'memory, CPU and start of a data plane without load',
+  order: 200,
+  quick: true,
+  run: idle,
+};
 
 /** The controller runs already; each turn starts a data plane anew, with an empty state folder, and looks at it. */
 export async function idle(bench: Bench): Promise<Result[]> {

@@ -12,6 +12,7 @@ import { type KilledReport, parseKilledReport, writeKilledScript } from '../resi
 import { envoyPeer, haproxyPeer, nginxPeer } from '../resilience/others.ts';
 import { EJECTION_MS, ENDPOINTS } from '../resilience/settings.ts';
 import { tidegatePeer } from '../resilience/tidegate.ts';
+import type { Scenario } from '../scenario.ts';
 import type { Bench } from './bench.ts';
 import { CONNECTIONS, loopbacks, nginxBinary, type StartBackends, type Started, startPeers } from './turns.ts';
 
@@ -66,6 +67,14 @@ function contenders(adminPorts: readonly number[]): Contender[] {
     ...others,
   ].sort((a, b) => (a.retry === b.retry ? 0 : a.retry === 'on' ? -1 : 1));
 }
+
+export const scenario: Scenario = {
+  name: 'killed-endpoint',
+  about: 'one of 8 endpoints killed at half of the load',
+  order: 60,
+  quick: true,
+  run: killedEndpoint,
+};
 
 export async function killedEndpoint(bench: Bench): Promise<Result[]> {
   const dir = join(bench.dir, 'killed-scripts');

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { figure, type Result, table } from '../report.ts';
+import type { Scenario } from '../scenario.ts';
 import type { Bench } from './bench.ts';
 
 const run = promisify(execFile);
@@ -18,6 +19,14 @@ export interface Pick {
   readonly medianNs: number;
   readonly bytes: number;
 }
+
+export const scenario: Scenario = {
+  name: 'pick',
+  about: 'ns to choose an endpoint, by algorithm',
+  order: 70,
+  quick: false,
+  run: pick,
+};
 
 export async function pick(bench: Bench): Promise<Result[]> {
   const argv = ['-c', String(bench.proxyCore), process.execPath, '--conditions=source', 'dataplane/bench/balance.ts'];

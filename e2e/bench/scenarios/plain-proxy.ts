@@ -2,8 +2,17 @@
 import { type Body, bodies } from '../peers/backend.ts';
 import type { Peer } from '../peers/peer.ts';
 import { proxyColumns, type Result, table } from '../report.ts';
+import type { Scenario } from '../scenario.ts';
 import type { Bench } from './bench.ts';
 import { CONNECTIONS, resultsOf, type Started, startPeers, takeTurns } from './turns.ts';
+
+export const scenario: Scenario = {
+  name: 'proxy',
+  about: 'the same GET through every proxy',
+  order: 10,
+  quick: true,
+  run: plainProxy,
+};
 
 export async function plainProxy(bench: Bench, peers: readonly Peer[]): Promise<Result[]> {
   const line = await startPeers(bench, peers, bodies.small);

@@ -4,11 +4,20 @@ import { acquireCluster } from '../../cluster/acquire.ts';
 import { until } from '../../cluster/process.ts';
 import { echo, installedCluster, podsOf } from '../../harness/installation.ts';
 import type { Result } from '../report.ts';
+import type { Scenario } from '../scenario.ts';
 import type { Bench } from './bench.ts';
 import { measurePropagation, present, sizes } from './propagation.ts';
 
 const NAMESPACE = 'bench';
 const program = join(import.meta.dirname, '..', 'propagation', 'program.ts');
+
+export const scenario: Scenario = {
+  name: 'propagation-cluster',
+  about: "the API server's 201 until the route answers (a cluster of local processes: Linux, root)",
+  order: 220,
+  quick: false,
+  run: propagationFromCluster,
+};
 
 /** Starts a cluster (or uses the one it runs in), installs both charts, and stops what it started. */
 export async function propagationFromCluster(bench: Bench): Promise<Result[]> {

@@ -10,6 +10,7 @@ import { freePorts } from '../ports.ts';
 import { untilReady } from '../programs.ts';
 import type { Report } from '../propagation/target.ts';
 import { figure, type Result, table } from '../report.ts';
+import type { Scenario } from '../scenario.ts';
 import type { Bench } from './bench.ts';
 
 const run = promisify(execFile);
@@ -17,6 +18,14 @@ const program = join(import.meta.dirname, '..', 'propagation', 'program.ts');
 
 /** Routes there from the start, and routes added one by one. */
 export const sizes = (bench: Bench) => (bench.quick ? { base: 100, more: 20 } : { base: 1000, more: 200 });
+
+export const scenario: Scenario = {
+  name: 'propagation',
+  about: 'a new file until its route answers',
+  order: 210,
+  quick: true,
+  run: propagationFromFiles,
+};
 
 export async function propagationFromFiles(bench: Bench): Promise<Result[]> {
   const nginx = bench.binaries.get('nginx') ?? 'nginx';

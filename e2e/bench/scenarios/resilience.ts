@@ -4,11 +4,20 @@ import type { Result } from '../report.ts';
 import { envoyPeer, haproxyPeer, nginxPeer } from '../resilience/others.ts';
 import { ENDPOINTS } from '../resilience/settings.ts';
 import { tidegatePeer } from '../resilience/tidegate.ts';
+import type { Scenario } from '../scenario.ts';
 import type { Bench } from './bench.ts';
 import { compare } from './compare.ts';
 import { nginxAt } from './turns.ts';
 
 const all = { leastRequest: true, guarded: true, retry: 'on' } as const;
+
+export const scenario: Scenario = {
+  name: 'resilience',
+  about: 'what health checks, breakers and retries cost over 8 endpoints',
+  order: 40,
+  quick: true,
+  run: resilience,
+};
 
 export function resilience(bench: Bench): Promise<Result[]> {
   return compare(bench, 'resilience', {

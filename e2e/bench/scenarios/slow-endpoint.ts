@@ -12,6 +12,7 @@ import type { OpenLoopReport } from '../resilience/load-program.ts';
 import { envoyPeer, haproxyPeer, nginxPeer } from '../resilience/others.ts';
 import { ENDPOINTS } from '../resilience/settings.ts';
 import { tidegatePeer } from '../resilience/tidegate.ts';
+import type { Scenario } from '../scenario.ts';
 import type { Bench } from './bench.ts';
 import { loopbacks, type StartBackends, type Started, startPeers } from './turns.ts';
 
@@ -41,6 +42,14 @@ const goals = [
   { against: 'envoy', atMost: 0.5 },
   { against: 'tidegate roundRobin', atMost: 0.25 },
 ] as const;
+
+export const scenario: Scenario = {
+  name: 'slow-endpoint',
+  about: 'one of 8 endpoints 20 times slower: p50 and p99',
+  order: 50,
+  quick: true,
+  run: slowEndpoint,
+};
 
 export async function slowEndpoint(bench: Bench): Promise<Result[]> {
   const has = ({ needs }: Peer) => needs.every((need) => bench.binaries.has(need));

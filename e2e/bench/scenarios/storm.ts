@@ -12,6 +12,7 @@ import { writeWrkScript } from '../access/wrk-script.ts';
 import { type LoadResult, load, median } from '../measure.ts';
 import { bodies } from '../peers/backend.ts';
 import { figure, type Result, table } from '../report.ts';
+import type { Scenario } from '../scenario.ts';
 import type { Bench } from './bench.ts';
 import { startPeers } from './turns.ts';
 
@@ -29,6 +30,14 @@ interface Turn {
   readonly others: LoadResult;
   readonly storm: LoadResult | null;
 }
+
+export const scenario: Scenario = {
+  name: 'storm',
+  about: 'p99 of other requests while new tokens pour in',
+  order: 30,
+  quick: true,
+  run: storm,
+};
 
 export async function storm(bench: Bench): Promise<Result[]> {
   const dir = join(bench.dir, 'storm-scripts');

@@ -1,7 +1,8 @@
 /** Peers side by side: started once, warmed up, then they take turns (A B C A B C …), so that a slow moment of the machine hits all alike. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { load, measure, median, type RunResult, residentMiB } from '../measure.ts';
+import { type Client, http1 } from '../client.ts';
+import { measure, median, type RunResult, residentMiB } from '../measure.ts';
 import { answers, startBackend } from '../peers/backend.ts';
 import { type Endpoint, type Peer, urlOf } from '../peers/peer.ts';
 import { freePorts } from '../ports.ts';
@@ -24,6 +25,10 @@ export interface Request {
   readonly headers?: Readonly<Record<string, string>>;
   /** Lua file that has wrk send more than one kind. */
   readonly script?: string;
+  /** How the peers are asked; `http1` when absent. */
+  readonly client?: Client;
+  /** `CONNECTIONS` when absent. */
+  readonly connections?: number;
 }
 
 export interface Turns {
@@ -97,8 +102,9 @@ export async function startPeers(
           ...bench,
           ...{ dir, port, endpoints, core: bench.proxyCore, sideCore: bench.loadCore },
         });
-        const url = `http://127.0.0.1:${port}`;
-        await untilReady(program, () => answers(url + request.path, request.content, request.headers));
+        const client = request.client ?? http1;
+        const url = `${client.scheme}://127.0.0.1:${port}`;
+        await untilReady(program, () => client.answers(url + request.path, request.content, request.headers));
         return { peer, program, url };
       }),
     );
@@ -127,22 +133,23 @@ export async function takeTurns(
   started: readonly Started[],
   { scenario, request, runs, seconds }: Turns,
 ): Promise<ReadonlyMap<string, readonly RunResult[]>> {
+  const client = request.client ?? http1;
   const at = (url: string) => ({
     url: url + request.path,
-    connections: CONNECTIONS,
+    connections: request.connections ?? CONNECTIONS,
     core: bench.loadCore,
     ...(request.script !== undefined && { script: request.script }),
   });
   for (const { peer, url } of started) {
-    if (!(await answers(url + request.path, request.content, request.headers)))
+    if (!(await client.answers(url + request.path, request.content, request.headers)))
       throw new Error(`${peer.name}: wrong answer to ${request.path}`);
     // compilers and pools get warm; thrown away
-    await load({ ...at(url), seconds: bench.quick ? 1 : 3 });
+    await client.load({ ...at(url), seconds: bench.quick ? 1 : 3 });
   }
   const taken = new Map<string, RunResult[]>(started.map(({ peer }) => [peer.name, []]));
   for (let turn = 1; turn <= runs; turn++) {
     for (const { peer, program, url } of started) {
-      const result = await measure(program.pid, { ...at(url), seconds });
+      const result = await measure(program.pid, { ...at(url), seconds }, client.load);
       if (result.failures > 0)
         throw new Error(`${peer.name}: ${result.failures} of ${result.requests} requests failed`);
       taken.get(peer.name)?.push(result);
