@@ -20,10 +20,11 @@ import { Wire, type WireOwner } from '../io/wire.ts';
 import { type Exchange, LENGTH_UNKNOWN, type Release, type TunnelEnd } from '../pipeline/exchange.ts';
 import type { Headers } from '../pipeline/headers.ts';
 import type { Channel } from './channel.ts';
-import type { EndpointPool } from './endpoint-pool.ts';
 import type { Job } from './job.ts';
+import type { KeptConnections } from './kept-connections.ts';
 import { requestText } from './request-text.ts';
 import type { ForwardOptions } from './seam.ts';
+import type { Target } from './transport.ts';
 
 const CONNECTING = 0;
 const IDLE = 1;
@@ -47,7 +48,8 @@ const head = new ResponseHead();
 export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
   bulk = false;
   readonly wire: Wire;
-  readonly pool: EndpointPool;
+  private readonly keeper: KeptConnections;
+  private readonly target: Target;
   /** The request is sent to its end. */
   requestDone = false;
   /** Exchanges served before this one. */
@@ -77,18 +79,20 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
   private excess = false;
   private readonly timer: Timer = new Timer(this);
 
-  constructor(pool: EndpointPool, job: Job) {
-    this.pool = pool;
+  constructor(keeper: KeptConnections, job: Job) {
+    const { target } = keeper;
+    this.keeper = keeper;
+    this.target = target;
     this.job = job;
-    this.wire = new Wire(this, pool.readMode, {
-      host: pool.address,
-      port: pool.port,
-      lookup: pool.lookup,
+    this.wire = new Wire(this, target.readMode, {
+      host: target.address,
+      port: target.port,
+      lookup: target.lookup,
       noDelay: true,
       allowHalfOpen: true,
     });
     this.wire.socket.once('connect', () => this.wire.turn(() => this.onConnect()));
-    if (pool.connectTimeoutMs > 0) pool.wheel.arm(this.timer, pool.connectTimeoutMs);
+    if (target.connectTimeoutMs > 0) target.wheel.arm(this.timer, target.connectTimeoutMs);
   }
 
   get usable(): boolean {
@@ -138,7 +142,7 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
   }
 
   giveBack(): void {
-    this.pool.free(this);
+    this.keeper.free(this);
   }
 
   /** While it connects: `job` no longer waits for it. False: it never did. */
@@ -157,8 +161,8 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
 
   /** Calls `job.onDeadline` in `delayMs`; 0: not at all. */
   deadline(delayMs: number): void {
-    if (delayMs > 0) this.pool.wheel.arm(this.timer, delayMs);
-    else this.pool.wheel.disarm(this.timer);
+    if (delayMs > 0) this.target.wheel.arm(this.timer, delayMs);
+    else this.target.wheel.disarm(this.timer);
   }
 
   /** The head was passed on: the body may come. */
@@ -226,7 +230,7 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
   rest(): void {
     this.state = IDLE;
     this.job = null;
-    this.deadline(this.pool.idleTimeoutMs);
+    this.deadline(this.target.idleTimeoutMs);
   }
 
   onBytes(bytes: Buffer, length: number, pooled: PooledBuffer | null): void {
@@ -269,9 +273,9 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
     this.job = null;
     this.peer = null;
     this.held = null;
-    this.pool.wheel.drop(this.timer);
-    this.pool.closed(this);
-    if (state === CONNECTING) this.pool.dialed(this);
+    this.target.wheel.drop(this.timer);
+    this.keeper.closed(this);
+    if (state === CONNECTING) this.keeper.dialed(this);
     if (peer !== null) peer.destroy();
     if (job === null) return;
     if (state === CONNECTING) job.onFailure(this.timedOut ? 'connect-timeout' : 'connect');
@@ -288,10 +292,10 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
 
   private onConnect(): void {
     this.deadline(0);
-    this.pool.dialed(this);
+    this.keeper.dialed(this);
     const { job } = this;
     if (job === null) {
-      this.pool.free(this);
+      this.keeper.free(this);
       return;
     }
     this.state = IDLE;
@@ -305,7 +309,7 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
       switch (this.state) {
         case HEAD: {
           this.answered = true;
-          const next = parseResponseHead(bytes, at, end, this.pool.headLimits, head);
+          const next = parseResponseHead(bytes, at, end, this.target.headLimits, head);
           if (next < 0) {
             this.fail();
             at = end;
@@ -377,7 +381,7 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
       this.remaining = 0;
     } else if (head.chunked) {
       this.next = CHUNKED;
-      this.decoder = new ChunkedDecoder(this.pool.chunkLimits);
+      this.decoder = new ChunkedDecoder(this.target.chunkLimits);
     } else if (head.contentLength >= 0) {
       this.next = LENGTH;
       this.remaining = head.contentLength;
@@ -432,7 +436,7 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
     this.answered = false;
     this.paused = false;
     this.wire.resume();
-    if (this.keepAlive && this.requestDone && !excess && !this.ended) this.pool.free(this);
+    if (this.keepAlive && this.requestDone && !excess && !this.ended) this.keeper.free(this);
     else {
       this.state = IDLE;
       this.wire.destroy();
@@ -457,7 +461,7 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
 
 const NOTHING = (): void => {};
 
-/** What `EndpointPool` adds to the addresses of its connections. */
+/** How much of a response head and of a chunked body's framing is taken. */
 export interface ConnectionLimits {
   readonly headLimits: HeadLimits;
   readonly chunkLimits: ChunkLimits;

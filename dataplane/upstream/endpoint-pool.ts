@@ -1,16 +1,19 @@
-/** The connections of one worker to one endpoint: reused last in, first out, bounded, with a bounded queue behind them. */
+/** One endpoint as a worker holds it: who looks on at the attempts at it, what blocks it, and the transport that its requests go over. */
 import type { LookupFunction } from 'node:net';
 import type { ChunkLimits } from '../codec/chunked.ts';
 import type { HeadLimits } from '../codec/fields.ts';
 import type { TimerWheel } from '../io/wheel.ts';
 import type { ReadMode } from '../io/wire.ts';
+import type { BackendProtocol } from '../snapshot/backend/transport.ts';
 import { endpointName } from '../snapshot/backend/view.ts';
 import type { BackendResource, Endpoint } from '../snapshot/resources.ts';
 import type { Candidate, Tally } from './balance/balancer.ts';
 import type { LatencyMeter } from './balance/latency-meter.ts';
-import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS, UpstreamConnection } from './connection.ts';
+import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS } from './connection.ts';
 import type { Job } from './job.ts';
+import { KeptConnections } from './kept-connections.ts';
 import { createLookups, type Lookups } from './lookup.ts';
+import type { RequestOutcome, Target, Transport } from './transport.ts';
 import { type Attempt, type AttemptFailure, BAD, type Gate, GOOD, type Watcher } from './watcher.ts';
 
 export interface PoolDependencies {
@@ -22,12 +25,12 @@ export interface PoolDependencies {
   readonly lookups?: Lookups;
 }
 
-/** What `request` did: a connection was given or is being made; the job waits in the queue; both are full; the endpoint is gone. */
-export type RequestOutcome = 'started' | 'queued' | 'overflow' | 'gone';
-
 const SYSTEM = createLookups(null);
 
-export class EndpointPool implements Candidate {
+/** Streams at a time over one HTTP/2 connection, where the backend says nothing else. */
+const MAX_STREAMS = 100;
+
+export class EndpointPool implements Candidate, Target {
   readonly address: string;
   readonly port: number;
   /** `address:port`, an IPv6 address in brackets. */
@@ -56,12 +59,13 @@ export class EndpointPool implements Candidate {
   lookup: LookupFunction;
   connectTimeoutMs = 0;
   idleTimeoutMs = 0;
-  private maxConnections = 0;
-  private maxPending = 0;
-  private readonly idle: UpstreamConnection[] = [];
-  private open = 0;
-  private readonly dialing: UpstreamConnection[] = [];
-  private queue: Job[] = [];
+  maxConnections = 0;
+  maxPending = 0;
+  maxStreams = MAX_STREAMS;
+  private protocol: BackendProtocol | null = null;
+  private transport!: Transport;
+  /** Transports of former settings, as long as they have connections. */
+  private former: Transport[] = [];
   private draining = false;
 
   constructor(endpoint: Endpoint, backend: BackendResource, deps: PoolDependencies) {
@@ -90,6 +94,8 @@ export class EndpointPool implements Candidate {
     this.idleTimeoutMs = backend.pool.idleTimeoutMs;
     this.maxConnections = backend.pool.maxConnections;
     this.maxPending = backend.pool.maxPending;
+    this.maxStreams = backend.pool.maxConcurrentStreams ?? MAX_STREAMS;
+    if (backend.protocol !== this.protocol) this.speak(backend.protocol);
   }
 
   /** Sets or takes away one reason. */
@@ -138,86 +144,43 @@ export class EndpointPool implements Candidate {
   }
 
   get connections(): number {
-    return this.open;
+    return this.former.reduce((sum, { connections }) => sum + connections, this.transport.connections);
   }
 
   get pending(): number {
-    return this.queue.length;
+    return this.transport.pending;
   }
 
-  /** Finds a connection for `job`: `job.onReady` follows at once or later, or `job.onFailure`. `fresh`: not one that has served. */
+  /** Finds a channel for `job`: `job.onReady` follows at once or later, or `job.onFailure`. `fresh`: over a connection that has not served. */
   request(job: Job, fresh: boolean): RequestOutcome {
-    if (this.draining) return 'gone';
-    if (!fresh) {
-      for (let connection = this.idle.pop(); connection !== undefined; connection = this.idle.pop()) {
-        if (connection.usable) {
-          job.onReady(connection);
-          return 'started';
-        }
-      }
-    }
-    if (this.open < this.maxConnections) {
-      this.connect(job);
-      return 'started';
-    }
-    if (this.queue.length >= this.maxPending) return 'overflow';
-    this.queue.push(job);
-    return 'queued';
+    return this.draining ? 'gone' : this.transport.request(job, fresh);
   }
 
-  /** The job no longer waits: it hears nothing more. A connection that is being made for it is for whoever comes next. */
+  /** The job no longer waits: it hears nothing more. */
   withdraw(job: Job): void {
-    const at = this.queue.indexOf(job);
-    if (at >= 0) this.queue.splice(at, 1);
-    else for (const connection of this.dialing) if (connection.desert(job)) return;
-  }
-
-  /** From a connection: it is made, or won't be. */
-  dialed(connection: UpstreamConnection): void {
-    this.dialing.splice(this.dialing.indexOf(connection), 1);
-  }
-
-  /** From a connection: its exchange is complete and it can serve the next. */
-  free(connection: UpstreamConnection): void {
-    connection.rest();
-    const job = this.queue.shift();
-    if (job !== undefined) {
-      job.onReady(connection);
-      return;
-    }
-    if (this.draining) connection.close();
-    else this.idle.push(connection);
-  }
-
-  /** From a connection: it is gone. */
-  closed(connection: UpstreamConnection): void {
-    this.open--;
-    const at = this.idle.indexOf(connection);
-    if (at >= 0) this.idle.splice(at, 1);
-    if (this.open < this.maxConnections) {
-      const job = this.queue.shift();
-      if (job !== undefined) this.connect(job);
-    }
+    this.transport.withdraw(job);
   }
 
   /** Has left the backend or is blocked, and others are there: who waits for a connection is told so (`onGone`). */
   evict(): void {
-    const jobs = this.queue.splice(0);
-    for (const connection of this.dialing) {
-      const job = connection.disown();
-      if (job !== null) jobs.push(job);
-    }
-    for (const job of jobs) job.onGone();
+    for (const job of this.transport.release()) job.onGone();
   }
 
   /** Takes no further exchange; what is in flight or waits is finished. */
   drain(): void {
     this.draining = true;
-    for (const connection of this.idle.splice(0)) connection.close();
+    this.transport.drain();
   }
 
-  private connect(job: Job): void {
-    this.open++;
-    this.dialing.push(new UpstreamConnection(this, job));
+  /** Exchanges under way are finished as they began; who waits is served over the new transport. */
+  private speak(protocol: BackendProtocol): void {
+    const before = this.protocol === null ? null : this.transport;
+    this.protocol = protocol;
+    this.transport = new KeptConnections(this);
+    if (before === null) return;
+    const jobs = before.release();
+    before.drain();
+    this.former = [...this.former, before].filter(({ connections }) => connections > 0);
+    for (const job of jobs) if (this.transport.request(job, false) === 'overflow') job.onGone();
   }
 }
