@@ -36,6 +36,7 @@ export const UNSUPPORTED_METHOD = refusal(405, 'connect-refused', 'CONNECT is no
 export const BAD_EXPECT = refusal(417, 'bad-expect', 'Only "100-continue" can be expected.');
 export const URI_TOO_LONG = refusal(414, 'uri-too-long', 'The request line is too long.');
 export const HEADERS_TOO_LARGE = refusal(431, 'headers-too-large', 'The header fields are too large or too many.');
+export const MISDIRECTED = refusal(421, 'misdirected', 'This host is not served over this connection.');
 /** Of a response: the backend's fault, 502 for the client. */
 export const BAD_STATUS_LINE = refusal(502, 'bad-status-line', 'The response line is malformed.');
 

@@ -21,7 +21,7 @@ const NOT_PASSED = new Set([
 export class H2Downstream implements Downstream, TimerOwner {
   readonly requestLength: number;
   readonly peerAddress: string;
-  readonly tls: TlsPeer | null = null;
+  readonly tls: TlsPeer | null;
   readonly tunnel = null;
   onDrain: (() => void) | null = null;
   onClose: (() => void) | null = null;
@@ -48,6 +48,7 @@ export class H2Downstream implements Downstream, TimerOwner {
     method: string,
     requestLength: number,
     peerAddress: string,
+    tls: TlsPeer | null,
     timeouts: ListenerTimeouts,
     wheel: TimerWheel,
     onOver: () => void,
@@ -56,6 +57,7 @@ export class H2Downstream implements Downstream, TimerOwner {
     this.method = method;
     this.requestLength = requestLength;
     this.peerAddress = peerAddress;
+    this.tls = tls;
     this.timeouts = timeouts;
     this.wheel = wheel;
     this.onOver = onOver;

@@ -1,31 +1,7 @@
-/**
- * Cleartext HTTP/2 with prior knowledge (RFC 9113 section 3.3) on node:http2, giving the same Exchange as HTTP/1.1. What
- * nghttp2 checks itself (field syntax, framing, content-length against data, flow control) is left to it.
- */
-import http2 from 'node:http2';
-import type { AddressInfo, Socket } from 'node:net';
-import { hostOf } from '../codec/authority.ts';
-import { normalisePath } from '../codec/path.ts';
-import { BAD_HOST, BAD_PATH, BAD_TARGET, HEADERS_TOO_LARGE, refusalOf, UNSUPPORTED_METHOD } from '../codec/refusals.ts';
-import { Exchange, LENGTH_UNKNOWN, NO_BODY } from '../pipeline/exchange.ts';
-import { Headers } from '../pipeline/headers.ts';
-import { clientAddress, plainAddress } from './client-address.ts';
-import { H2Downstream } from './h2-downstream.ts';
-import {
-  DEFAULT_LISTENER_LIMITS,
-  DEFAULT_LISTENER_TIMEOUTS,
-  type Listener,
-  type ListenerLimits,
-  type ListenerOptions,
-  type ListenerStats,
-  type ListenerTimeouts,
-} from './options.ts';
-
-/** Streams of one connection at a time; more are refused and may be tried again. */
-const MAX_STREAMS = 250;
-const FLAG_END_STREAM = 1;
-/** The first GOAWAY names the highest id: nothing is refused by it, the client is only told to go elsewhere (RFC 9113 section 6.8). */
-const EVERY_STREAM = 2 ** 31 - 1;
+/** Cleartext HTTP/2 with prior knowledge (RFC 9113 section 3.3) on a port of its own. */
+import net, { type AddressInfo } from 'node:net';
+import { createHttp2Sessions, type Http2Sessions } from './h2.ts';
+import type { Listener, ListenerOptions, ListenerStats } from './options.ts';
 
 export function createH2cListener(options: ListenerOptions): Listener {
   return new H2cListener(options);
@@ -34,45 +10,20 @@ export function createH2cListener(options: ListenerOptions): Listener {
 class H2cListener implements Listener {
   readonly accepted = [0];
   private readonly options: ListenerOptions;
-  private readonly limits: ListenerLimits;
-  private readonly timeouts: ListenerTimeouts;
-  private readonly trustedHops: number;
-  private readonly server: http2.Http2Server;
-  private readonly sessions = new Set<http2.ServerHttp2Session>();
-  private readonly sockets = new Set<Socket>();
-  private draining = false;
-  private stopping = false;
-  private inFlight = 0;
-  private requests = 0;
-  private refused = 0;
-  private overflow = 0;
+  private readonly sessions: Http2Sessions;
+  private readonly server: net.Server;
 
   constructor(options: ListenerOptions) {
     this.options = options;
-    this.limits = { ...DEFAULT_LISTENER_LIMITS, ...options.limits };
-    this.timeouts = { ...DEFAULT_LISTENER_TIMEOUTS, ...options.timeouts };
-    this.trustedHops = options.trustedHops ?? 0;
-    const { head } = this.limits;
-    this.server = http2.createServer({
-      settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: head.requestLineBytes + head.headerBytes },
-      // Pseudo-fields count as well; one more than allowed still arrives, to be answered 431.
-      maxHeaderListPairs: head.headerCount + 6,
-      // Rapid reset (CVE-2023-44487): a client that opens and resets streams faster than this is cut off.
-      streamResetBurst: 1000,
-      streamResetRate: 100,
-      unknownProtocolTimeout: this.timeouts.headerMs,
-    } as http2.ServerOptions);
-    this.server.on('connection', (socket: Socket) => this.onConnection(socket));
-    this.server.on('session', (session) => this.onSession(session));
-    this.server.on('stream', (stream, _headers, flags, raw) =>
-      this.onStream(stream as http2.ServerHttp2Stream, flags, raw as unknown as string[]),
-    );
-    this.server.on('sessionError', () => {});
+    this.sessions = createHttp2Sessions(options);
+    this.server = net.createServer({ pauseOnConnect: true }, (socket) => {
+      (this.accepted[0] as number)++;
+      this.sessions.accept(socket, null);
+    });
   }
 
   get stats(): ListenerStats {
-    const { inFlight, requests, refused, overflow } = this;
-    return { connections: this.sockets.size, inFlight, requests, refused, overflow };
+    return this.sessions.stats;
   }
 
   listen(): Promise<{ address: string; port: number }> {
@@ -89,140 +40,14 @@ class H2cListener implements Listener {
   }
 
   beginDrain(): void {
-    if (this.draining) return;
-    this.draining = true;
-    for (const session of this.sessions) sayGoodbye(session);
+    this.sessions.beginDrain();
   }
 
   async close(graceMs: number): Promise<void> {
-    this.beginDrain();
-    this.stopping = true;
     const closed = new Promise<void>((resolve) => {
       this.server.close(() => resolve());
     });
-    for (const session of this.sessions) session.close();
-    const deadline = setTimeout(() => {
-      for (const session of this.sessions) session.destroy();
-      for (const socket of this.sockets) socket.destroy();
-    }, graceMs);
+    await this.sessions.close(graceMs);
     await closed;
-    clearTimeout(deadline);
   }
-
-  private onConnection(socket: Socket): void {
-    (this.accepted[0] as number)++;
-    if (this.sockets.size >= this.limits.maxConnections) {
-      this.overflow++;
-      socket.destroy();
-      return;
-    }
-    this.sockets.add(socket);
-    socket.setNoDelay(true);
-    socket.once('close', () => this.sockets.delete(socket));
-  }
-
-  private onSession(session: http2.ServerHttp2Session): void {
-    this.sessions.add(session);
-    session.once('close', () => this.sessions.delete(session));
-    session.on('error', () => {});
-    if (this.timeouts.idleMs > 0) {
-      session.setTimeout(this.timeouts.idleMs, () => {
-        if (session.destroyed) return;
-        session.close();
-      });
-    }
-    if (this.stopping) session.close();
-  }
-
-  private onStream(stream: http2.ServerHttp2Stream, flags: number, raw: string[]): void {
-    this.requests++;
-    const startedAtMs = this.options.wheel.now();
-    const fields: string[] = [];
-    let method = '';
-    let target = '';
-    let authority: string | undefined;
-    let hostField: string | undefined;
-    let cookie = -1;
-    let length = LENGTH_UNKNOWN;
-    for (let i = 0; i < raw.length; i += 2) {
-      const name = raw[i] as string;
-      const value = raw[i + 1] as string;
-      if (name === ':method') method = value;
-      else if (name === ':path') target = value;
-      else if (name === ':authority') authority = value;
-      else if (name.startsWith(':')) continue;
-      else if (name === 'cookie' && cookie >= 0) {
-        // Crumbs become one field again (RFC 9113 section 8.2.3).
-        fields[cookie] = `${fields[cookie]}; ${value}`;
-      } else {
-        if (name === 'cookie') cookie = fields.length + 1;
-        else if (name === 'host') hostField = value;
-        else if (name === 'content-length') length = Number(value);
-        fields.push(name, value);
-      }
-    }
-    if ((flags & FLAG_END_STREAM) !== 0) length = NO_BODY;
-    const session = stream.session;
-    const peer = plainAddress(session?.socket.remoteAddress);
-    const downstream = new H2Downstream(stream, method, length, peer, this.timeouts, this.options.wheel, () => {
-      this.inFlight--;
-    });
-    this.inFlight++;
-    if (this.draining && session !== undefined) sayGoodbye(session);
-
-    const mark = target.indexOf('?');
-    const rawPath = mark < 0 ? target : target.slice(0, mark);
-    const host = hostOf(authority ?? hostField ?? '');
-    const sameHost = authority === undefined || hostField === undefined || hostField === authority;
-    let path: string | null = rawPath;
-    if (!(rawPath === '*' && method === 'OPTIONS')) path = normalisePath(rawPath, this.limits.head.mergeSlashes);
-    let refusal = 0;
-    if (method === 'CONNECT') refusal = UNSUPPORTED_METHOD;
-    else if (fields.length / 2 > this.limits.head.headerCount) refusal = HEADERS_TOO_LARGE;
-    else if (host === null || !sameHost) refusal = BAD_HOST;
-    else if (path === null) refusal = BAD_PATH;
-    else if (!TARGET.test(target)) refusal = BAD_TARGET;
-    if (refusal !== 0 || host === null || path === null) {
-      this.refuse(downstream, refusal);
-      return;
-    }
-    const headers = new Headers(fields);
-    const { trustedHops } = this;
-    const exchange = new Exchange(
-      method,
-      path,
-      mark < 0 ? undefined : target.slice(mark + 1),
-      host,
-      authority ?? hostField ?? '',
-      trustedHops > 0 && headers.get('x-forwarded-proto') === 'https' ? 'https' : 'http',
-      'HTTP/2',
-      headers,
-      clientAddress(peer, trustedHops > 0 ? headers.getCombined('x-forwarded-for') : undefined, trustedHops),
-      downstream,
-      startedAtMs,
-    );
-    downstream.exchange = exchange;
-    try {
-      this.options.handler(exchange);
-    } catch (error) {
-      this.options.onError?.(error);
-      downstream.abort();
-    }
-  }
-
-  private refuse(downstream: H2Downstream, code: number): void {
-    this.refused++;
-    const answer = this.options.refuse(refusalOf(code));
-    const body = typeof answer.body === 'string' ? Buffer.from(answer.body) : (answer.body ?? new Uint8Array());
-    downstream.writeHead(answer.status, answer.headers, body.length);
-    downstream.write(body, null);
-    downstream.end(null);
-  }
-}
-
-/** Visible ASCII without a fragment and, in the path, without a backslash: as in HTTP/1.1. */
-const TARGET = /^[!"$->@-[\]-~]*(?:\?[!"$-~]*)?$/;
-
-function sayGoodbye(session: http2.Http2Session): void {
-  if (!session.destroyed && !session.closed) session.goaway(http2.constants.NGHTTP2_NO_ERROR, EVERY_STREAM);
 }
