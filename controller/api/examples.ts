@@ -61,6 +61,7 @@ spec:
     - kind: Route
       name: orders
       sectionName: read-orders # one rule; without it, every rule of the Route
+  security: { requireHttps: {}, hsts: {}, maxBodyBytes: 10485760 }
   cors:
     allowOrigins: ["https://*.example.com"]
     allowMethods: [GET, HEAD]

@@ -20,6 +20,7 @@ import { failSection } from './sections/fail.ts';
 import { faultSection } from './sections/fault.ts';
 import { rateLimitSection } from './sections/rate-limit.ts';
 import { retrySection } from './sections/retry.ts';
+import { securitySection } from './sections/security.ts';
 import { sheddingSection } from './sections/shedding.ts';
 import { timeoutSection } from './sections/timeout.ts';
 import { transformSection } from './sections/transform.ts';
@@ -124,6 +125,7 @@ export const policySection = z.discriminatedUnion('section', [
   corsSection,
   faultSection,
   rateLimitSection,
+  securitySection,
   sheddingSection,
   transformSection,
   timeoutSection,

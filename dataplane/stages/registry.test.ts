@@ -21,6 +21,7 @@ const SAMPLES: Record<PolicySection['section'], PolicySection> = {
     section: 'rateLimit',
     limits: [{ name: 'all', algorithm: 'tokenBucket', limit: 10, windowMs: 1000 }],
   }),
+  security: policySection.parse({ section: 'security', maxBodyBytes: 10 }),
   shedding: policySection.parse({ section: 'shedding' }),
   transform: { section: 'transform' },
   fault: policySection.parse({ section: 'fault', delay: { durationMs: 100, perMillion: 10_000 } }),

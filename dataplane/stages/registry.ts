@@ -21,6 +21,7 @@ import { describeEdits } from './describe.ts';
 import { createFail } from './fail.ts';
 import { createFault } from './fault.ts';
 import { createRateLimit } from './rate-limit/stage.ts';
+import { createSecurity } from './security.ts';
 import { createShedding } from './shedding.ts';
 import { createTransform } from './transform.ts';
 
@@ -45,6 +46,7 @@ interface Entry<S extends SectionName> {
 
 const SECTIONS: { readonly [S in SectionName]: Entry<S> } = {
   shedding: { place: 5, create: createShedding, describe: (config) => config },
+  security: { place: 10, create: (config) => createSecurity(config), describe: (config) => config },
   cors: { place: 20, create: createCors, describe: (config) => config },
   authentication: {
     place: 30,
@@ -79,7 +81,6 @@ const SECTIONS: { readonly [S in SectionName]: Entry<S> } = {
 
 /** Places of sections that a `fail` may stand for and this build has no stage of. */
 const FURTHER_PLACES: Readonly<Record<string, number>> = {
-  security: 10,
   cache: 60,
   plugins: 80,
 };

@@ -67,6 +67,8 @@ export type ForwardCode =
   | 'client-closed'
   /** 408: the request body stopped arriving. */
   | 'body-timeout'
+  /** 413: the request body passed the limit of its rule. */
+  | 'body-too-large'
   /** 400: the request body was malformed (bad chunk). */
   | 'bad-request';
 

@@ -8,6 +8,7 @@ import { authorization } from './sections/authorization.ts';
 import { cors } from './sections/cors.ts';
 import { fault } from './sections/fault.ts';
 import { rateLimit } from './sections/rate-limit.ts';
+import { security } from './sections/security.ts';
 import { shedding } from './sections/shedding.ts';
 import { transform } from './sections/transform.ts';
 
@@ -32,6 +33,7 @@ export type TargetRef = z.output<typeof targetRef>;
 /** The sections, in the order of the pipeline. Each merges on its own; a policy has at least one. */
 export const policySections = {
   shedding,
+  security,
   cors,
   authentication,
   authorization,

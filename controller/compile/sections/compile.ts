@@ -10,6 +10,7 @@ import type { SectionContext } from './context.ts';
 import { compileCors } from './cors.ts';
 import { compileFault } from './fault.ts';
 import { compileRateLimit } from './rate-limit.ts';
+import { compileSecurity } from './security.ts';
 import { compileShedding } from './shedding.ts';
 
 export type Compiled<S extends SectionName> = Extract<PolicySection, { section: S }>;
@@ -19,6 +20,7 @@ type Compile<S extends SectionName> = (spec: SectionSpec<S>, context: SectionCon
 
 const SECTIONS: { readonly [S in SectionName]: Compile<S> } = {
   shedding: compileShedding,
+  security: compileSecurity,
   cors: compileCors,
   authentication: compileAuthentication,
   authorization: compileAuthorization,

@@ -10,4 +10,4 @@ export const failSection = z.strictObject({
 });
 
 /** Sections without which a request must not pass: what can't be built of them answers 503, on either side of the contract. */
-export const PROTECTING: ReadonlySet<string> = new Set(['authentication', 'authorization', 'rateLimit']);
+export const PROTECTING: ReadonlySet<string> = new Set(['authentication', 'authorization', 'rateLimit', 'security']);
