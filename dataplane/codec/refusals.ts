@@ -35,6 +35,7 @@ export const UNSUPPORTED_VERSION = refusal(505, 'unsupported-version', 'HTTP/1.1
 export const UNSUPPORTED_METHOD = refusal(405, 'connect-refused', 'CONNECT is not offered here.');
 export const BAD_EXPECT = refusal(417, 'bad-expect', 'Only "100-continue" can be expected.');
 export const URI_TOO_LONG = refusal(414, 'uri-too-long', 'The request line is too long.');
+export const BODY_TOO_LARGE = refusal(413, 'body-too-large', 'The request body is too large.');
 export const HEADERS_TOO_LARGE = refusal(431, 'headers-too-large', 'The header fields are too large or too many.');
 export const MISDIRECTED = refusal(421, 'misdirected', 'This host is not served over this connection.');
 /** Of a response: the backend's fault, 502 for the client. */

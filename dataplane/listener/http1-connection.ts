@@ -7,7 +7,7 @@
 import type { Socket } from 'node:net';
 import { CHUNK_BAD, CHUNK_DATA, CHUNK_END, CHUNK_MORE, ChunkedDecoder } from '../codec/chunked.ts';
 import { dateField, statusLine } from '../codec/head-writer.ts';
-import { BAD_CHUNK, type Refusal, refusalOf } from '../codec/refusals.ts';
+import { BAD_CHUNK, BODY_TOO_LARGE, type Refusal, refusalOf } from '../codec/refusals.ts';
 import { parseRequestHead, RequestHead } from '../codec/request-head.ts';
 import { type PooledBuffer, SHARED_BYTES } from '../io/buffers.ts';
 import { Timer, type TimerOwner } from '../io/wheel.ts';
@@ -18,6 +18,7 @@ import type { TlsPeer } from '../pipeline/tls-peer.ts';
 import { clientAddress, plainAddress } from './client-address.ts';
 import type { Http1Listener } from './http1.ts';
 import { Http1Downstream } from './http1-downstream.ts';
+import { SLOW_BODY_WINDOW_MS } from './options.ts';
 
 /** Between requests, or in the middle of a head. */
 const HEAD = 0;
@@ -57,6 +58,13 @@ export class Http1Connection implements WireOwner, TimerOwner {
   private sink: BodySink | null = null;
   private decoder: ChunkedDecoder | null = null;
   private discarded = 0;
+  /** Bytes of a body without a length that may still come. */
+  private allowance = 0;
+  /** Since when, and from which count of its bytes on, the pace of the body is judged. */
+  private paceSinceMs = 0;
+  private paceBytes = 0;
+  /** Requests that began. */
+  private requests = 0;
   /** A part of a head, a body nobody reads yet, or pipelined requests; always a copy. */
   private held: Buffer | null = null;
   /** Length of the partial head when it was parsed last. */
@@ -188,6 +196,7 @@ export class Http1Connection implements WireOwner, TimerOwner {
       return;
     }
     this.sink = sink;
+    this.startPace();
     if (this.expecting) {
       this.expecting = false;
       // Nothing to encourage when the body is already arriving (RFC 9110 section 10.1.1).
@@ -205,15 +214,19 @@ export class Http1Connection implements WireOwner, TimerOwner {
 
   resumeBody(): void {
     if (this.state !== BODY) return;
+    this.startPace();
     this.armRead(this.listener.timeouts.bodyMs);
     this.continueInput();
   }
 
   /** Whether the connection can go on once the response is written, as far as is known when its head is. */
   reusable(): boolean {
-    if (this.listener.draining || this.expecting || (this.peerEnded && this.held === null)) return false;
+    const { listener } = this;
+    const { maxRequestsPerConnection: max } = listener.limits;
+    if (listener.draining || this.expecting || (this.peerEnded && this.held === null)) return false;
+    if (max > 0 && this.requests >= max) return false;
     if (this.bodyDone) return true;
-    return this.decoder === null && this.bodyRemaining <= this.listener.limits.discardBytes;
+    return this.decoder === null && this.bodyRemaining <= listener.limits.discardBytes;
   }
 
   /** The response was written to its end. */
@@ -275,6 +288,11 @@ export class Http1Connection implements WireOwner, TimerOwner {
           this.refuse(next);
           break;
         }
+        const { bodyBytes } = this.listener.limits;
+        if (bodyBytes > 0 && head.contentLength > bodyBytes) {
+          this.refuse(BODY_TOO_LARGE);
+          break;
+        }
         at = next;
         this.begin(at < end);
       } else if (this.state === BODY && this.sink !== null) {
@@ -320,12 +338,14 @@ export class Http1Connection implements WireOwner, TimerOwner {
   private begin(more: boolean): void {
     const { listener } = this;
     this.timerIsIdle = false;
+    this.requests++;
     listener.requestBegan();
     let length = NO_BODY;
     this.decoder = null;
     this.expecting = false;
     if (head.chunked) {
       length = LENGTH_UNKNOWN;
+      this.allowance = listener.limits.bodyBytes || Number.POSITIVE_INFINITY;
       this.decoder = new ChunkedDecoder(listener.limits.chunks);
     } else if (head.contentLength >= 0) {
       length = head.contentLength;
@@ -385,10 +405,16 @@ export class Http1Connection implements WireOwner, TimerOwner {
   private chunkedBody(bytes: Buffer, from: number, end: number, pooled: PooledBuffer | null): number {
     const decoder = this.decoder as ChunkedDecoder;
     decoder.at = from;
-    while (this.state === BODY) {
+    while (this.state === BODY && this.sink !== null) {
       const found = decoder.step(bytes, end);
-      if (found === CHUNK_DATA) this.data(bytes, decoder.dataStart, decoder.dataEnd, pooled);
-      else if (found === CHUNK_MORE) return end;
+      if (found === CHUNK_DATA) {
+        this.allowance -= decoder.dataEnd - decoder.dataStart;
+        if (this.allowance < 0) {
+          this.bodyBroke('body-too-large');
+          return end;
+        }
+        this.data(bytes, decoder.dataStart, decoder.dataEnd, pooled);
+      } else if (found === CHUNK_MORE) return end;
       else if (found === CHUNK_END) {
         this.bodyEnded(decoder.trailers);
         return decoder.at;
@@ -412,8 +438,29 @@ export class Http1Connection implements WireOwner, TimerOwner {
     if (bodyMs > 0) this.listener.wheel.arm(timer, bodyMs);
     const downstream = this.current;
     if (downstream !== null) downstream.exchange.bytesIn += to - from;
+    if (this.tooSlow(to - from)) {
+      this.bodyBroke('body-timeout');
+      return;
+    }
     if (pooled !== null) pooled.references++;
     if (!sink.onData(bytes.subarray(from, to), pooled === null ? null : pooled.release)) this.pauseBody();
+  }
+
+  private startPace(): void {
+    this.paceSinceMs = this.listener.wheel.now();
+    this.paceBytes = 0;
+  }
+
+  /** Whether the body, with these bytes, came too slowly; only time in which it was wanted counts. */
+  private tooSlow(length: number): boolean {
+    const { bodyBytesPerSecond } = this.listener.timeouts;
+    if (bodyBytesPerSecond === 0) return false;
+    this.paceBytes += length;
+    const tookMs = this.listener.wheel.now() - this.paceSinceMs;
+    if (tookMs < SLOW_BODY_WINDOW_MS) return false;
+    if (this.paceBytes * 1000 < bodyBytesPerSecond * tookMs) return true;
+    this.startPace();
+    return false;
   }
 
   private bodyEnded(trailers: string[] | null): void {
@@ -433,7 +480,7 @@ export class Http1Connection implements WireOwner, TimerOwner {
   }
 
   /** The body can't be read on: told to its sink, or, where the answer is out already, the connection closes. */
-  private bodyBroke(reason: 'body-timeout' | 'bad-request'): void {
+  private bodyBroke(reason: BodyFault): void {
     const sink = this.sink;
     this.sink = null;
     if (this.current === null) {
@@ -446,11 +493,11 @@ export class Http1Connection implements WireOwner, TimerOwner {
     else sink.onAbort(reason);
   }
 
-  private refuseCurrent(reason: 'body-timeout' | 'bad-request'): void {
+  private refuseCurrent(reason: BodyFault): void {
     const downstream = this.current;
     if (downstream === null) return;
     this.release(downstream);
-    this.refuse(reason === 'body-timeout' ? TIMED_OUT : BAD_CHUNK);
+    this.refuse(FAULTS[reason]);
     downstream.onClose?.();
   }
 
@@ -527,6 +574,8 @@ export class Http1Connection implements WireOwner, TimerOwner {
 
 const NOTHING = (): void => {};
 const TIMED_OUT = -1_000_000;
+const FAULTS = { 'body-timeout': TIMED_OUT, 'bad-request': BAD_CHUNK, 'body-too-large': BODY_TOO_LARGE } as const;
+type BodyFault = keyof typeof FAULTS;
 const TIMED_OUT_REFUSAL: Refusal = {
   status: 408,
   code: 'request-timeout',

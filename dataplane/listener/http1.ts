@@ -4,6 +4,8 @@ import type { Refusal } from '../codec/refusals.ts';
 import type { TimerWheel } from '../io/wheel.ts';
 import type { ReadMode } from '../io/wire.ts';
 import type { Answer, Exchange } from '../pipeline/exchange.ts';
+import { AddressCounts } from './address-counts.ts';
+import { plainAddress } from './client-address.ts';
 import { Http1Connection } from './http1-connection.ts';
 import {
   DEFAULT_LISTENER_LIMITS,
@@ -47,6 +49,7 @@ export class Http1Listener implements Listener {
   private readonly options: ListenerOptions;
   private readonly servers: net.Server[] = [];
   private readonly connections = new Set<Http1Connection>();
+  private readonly addresses: AddressCounts;
   private inFlight = 0;
   private requests = 0;
   private refused = 0;
@@ -57,6 +60,7 @@ export class Http1Listener implements Listener {
     this.options = options;
     this.limits = { ...DEFAULT_LISTENER_LIMITS, ...options.limits };
     this.timeouts = { ...DEFAULT_LISTENER_TIMEOUTS, ...options.timeouts };
+    this.addresses = new AddressCounts(this.limits.maxConnectionsPerAddress);
     this.wheel = options.wheel;
     this.trustedHops = options.trustedHops ?? 0;
     this.readMode = options.readMode ?? 'onread';
@@ -151,7 +155,11 @@ export class Http1Listener implements Listener {
   }
 
   private accept(socket: net.Socket): void {
-    if (this.connections.size >= this.limits.maxConnections) {
+    const address =
+      this.connections.size >= this.limits.maxConnections
+        ? null
+        : this.addresses.enter(plainAddress(socket.remoteAddress));
+    if (address === null) {
       this.overflow++;
       socket.on('error', () => {});
       socket.end('HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n', () =>
@@ -159,6 +167,8 @@ export class Http1Listener implements Listener {
       );
       return;
     }
-    this.connections.add(new Http1Connection(this, socket));
+    const connection = new Http1Connection(this, socket);
+    this.connections.add(connection);
+    if (address !== '') connection.wire.socket.once('close', () => this.addresses.leave(address));
   }
 }

@@ -1,10 +1,13 @@
 /** Limits, time-outs and drain of the HTTP/1.1 listener, on real sockets with the test's own clock. */
+import { once } from 'node:events';
+import net from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import {
   answerEmpty,
   answering,
   eventually,
   OK,
+  Peer,
   ScriptedBackend,
   TestProxy,
   type TestProxySettings,
@@ -18,7 +21,7 @@ afterEach(async () => {
   for (const part of running.splice(0)) await part.close();
 });
 
-async function backend(script?: (peer: import('../engine.fixture.ts').Peer) => void): Promise<ScriptedBackend> {
+async function backend(script?: (peer: Peer) => void): Promise<ScriptedBackend> {
   const started = await new ScriptedBackend(script).listen();
   running.push(started);
   return started;
@@ -101,6 +104,39 @@ describe('connections', () => {
     await three.until('200');
   });
 
+  test('one more from the same address than allowed is told so, another address is served', async () => {
+    const limits = { maxConnectionsPerAddress: 2 };
+    const gateway = await gatewayTo([], { ...direct, listener: { limits } });
+    const from = async (localAddress: string): Promise<Peer> => {
+      const socket = net.connect({ host: '127.0.0.1', port: gateway.port, localAddress, allowHalfOpen: true });
+      const peer = new Peer(socket);
+      gateway.peers.push(peer);
+      await once(socket, 'connect');
+      peer.send(GET);
+      return peer;
+    };
+    const [one, two] = [await from('127.0.0.1'), await from('127.0.0.1')];
+    await Promise.all([one.until('200'), two.until('200')]);
+    expect(await (await gateway.client()).close()).toMatch(/^HTTP\/1.1 503 /);
+    await (await from('127.0.0.2')).until('200');
+    expect(gateway.listener.stats).toMatchObject({ connections: 3, overflow: 1 });
+    one.destroy();
+    await eventually(() => gateway.listener.stats.connections === 2);
+    await (await from('127.0.0.1')).until('200');
+  });
+
+  test('the answer to the last request that a connection may bring closes it', async () => {
+    const gateway = await gatewayTo([], { ...direct, listener: { limits: { maxRequestsPerConnection: 2 } } });
+    const client = await gateway.client();
+    client.send(GET + GET + GET);
+    expect((await client.close()).match(/HTTP.1.1 200|connection: close/g)).toEqual([
+      'HTTP/1.1 200',
+      'HTTP/1.1 200',
+      'connection: close',
+    ]);
+    expect(gateway.exchanges).toHaveLength(2);
+  });
+
   test('HTTP/1.0 closes, unless it asks for keep-alive', async () => {
     const gateway = await gatewayTo([], direct);
     const client = await gateway.client();
@@ -108,6 +144,54 @@ describe('connections', () => {
     await client.until('connection: keep-alive\r\n\r\n');
     client.send('GET / HTTP/1.0\r\n\r\n');
     expect(await client.close()).toMatch(/connection: close\r\n\r\n$/);
+  });
+});
+
+describe('bodies', () => {
+  test('longer than the listener takes: 413, announced or not, with no byte more than may be for the backend', async () => {
+    const upstream = await backend();
+    const gateway = await gatewayTo([upstream.port], { listener: { limits: { bodyBytes: 5 } } });
+    const announced = await gateway.client();
+    announced.send('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\nabcdef');
+    expect(await announced.close()).toMatch(/^HTTP\/1.1 413 .*body-too-large.*connection: close/s);
+    expect(gateway.exchanges).toHaveLength(0);
+    const waits = await gateway.client();
+    waits.send('POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 6\r\n\r\n');
+    expect(await waits.close()).toMatch(/^HTTP\/1.1 413 /);
+    const chunked = await gateway.client();
+    chunked.send('POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n');
+    expect(await chunked.close()).toMatch(/^HTTP\/1.1 413 .*connection: close/s);
+    const peer = await upstream.connection();
+    await peer.end();
+    expect(peer.received).not.toContain('def');
+    expect(gateway.finished.map(({ status, code }) => [status, code])).toEqual([[413, 'body-too-large']]);
+    const fits = await gateway.client();
+    fits.send('POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n');
+    const second = await upstream.connection(1);
+    await second.until('0\r\n\r\n');
+    second.send(OK);
+    await fits.until('ok');
+  });
+
+  test('slower than the listener takes: 408, though it never stops', async () => {
+    const upstream = await backend();
+    const gateway = await gatewayTo([upstream.port], {
+      listener: { timeouts: { bodyMs: 5_000, bodyBytesPerSecond: 2 } },
+    });
+    const client = await gateway.client();
+    client.send('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n');
+    const peer = await upstream.connection();
+    await peer.until('\r\n\r\n');
+    client.send('x'.repeat(25));
+    await peer.until('x'.repeat(25));
+    for (let i = 0; i < 6; i++) {
+      gateway.advance(4_000);
+      client.send('y');
+      if (i < 5) await peer.until('y'.repeat(i + 1));
+      else await client.until('HTTP/1.1 408 ');
+    }
+    await client.close();
+    expect(gateway.finished.map(({ status, code }) => [status, code])).toEqual([[408, 'body-timeout']]);
   });
 });
 

@@ -35,6 +35,8 @@ export const DEFAULT_LISTENER_LIMITS: ListenerLimits = {
   discardBytes: 256 * 1024,
 };
 
+export const SLOW_BODY_WINDOW_MS = 10_000;
+
 /** All in ms; 0 switches one off. They fire up to one tick of the wheel late. */
 export interface ListenerTimeouts {
   /** From the first byte of a head (or the accept) to its end: 408. */
@@ -43,6 +45,8 @@ export interface ListenerTimeouts {
   readonly idleMs: number;
   /** Between two reads of a request body that is wanted: 408. */
   readonly bodyMs: number;
+  /** Bytes a second a request body that is wanted has to bring, told over SLOW_BODY_WINDOW_MS; below: 408. 0: any. */
+  readonly bodyBytesPerSecond: number;
   /** Without the client taking a byte of a waiting response: closed. */
   readonly writeMs: number;
   /**
@@ -58,16 +62,18 @@ export const DEFAULT_LISTENER_TIMEOUTS: ListenerTimeouts = {
   headerMs: 10_000,
   idleMs: 75_000,
   bodyMs: 30_000,
+  bodyBytesPerSecond: 0,
   writeMs: 30_000,
   halfCloseMs: 5_000,
   lingerMs: 2_000,
 };
 
 export function listenerOptions(config: ListenerConfig): Pick<ListenerOptions, 'limits' | 'timeouts'> {
-  const { requestLineBytes, headerBytes, headerCount, headerMs, idleMs, bodyMs, ...limits } = config;
+  const { requestLineBytes, headerBytes, headerCount, headerMs, idleMs, bodyMs, bodyBytesPerSecond, ...limits } =
+    config;
   return {
     limits: { ...limits, head: { ...DEFAULT_LISTENER_LIMITS.head, requestLineBytes, headerBytes, headerCount } },
-    timeouts: { headerMs, idleMs, bodyMs },
+    timeouts: { headerMs, idleMs, bodyMs, bodyBytesPerSecond },
   };
 }
 
@@ -101,7 +107,7 @@ export interface ListenerStats {
   /** Requests since the start, refused ones included. */
   readonly requests: number;
   readonly refused: number;
-  /** Connections turned away at `maxConnections`. */
+  /** Connections turned away at `maxConnections` or `maxConnectionsPerAddress`. */
   readonly overflow: number;
 }
 

@@ -72,6 +72,12 @@ export const listenerSettings = {
     MILLISECONDS,
     'how long a request body that is waited for may stop; then 408; 0: any time',
   ),
+  TIDEGATE_BODY_BYTES_PER_SECOND: setting(
+    integer(0, 1_000_000),
+    '0',
+    '0 to 1000000',
+    'bytes a second that a request body has to bring over 10 s; then 408; 0: any, as long as it does not stop',
+  ),
 };
 
 type Values = {
@@ -95,6 +101,8 @@ export interface ListenerConfig {
   readonly headerMs: number;
   readonly idleMs: number;
   readonly bodyMs: number;
+  /** 0: any. */
+  readonly bodyBytesPerSecond: number;
 }
 
 export function listenerConfigOf(values: Values): ListenerConfig {
@@ -109,5 +117,6 @@ export function listenerConfigOf(values: Values): ListenerConfig {
     headerMs: values.TIDEGATE_HEADER_TIMEOUT_MS,
     idleMs: values.TIDEGATE_IDLE_TIMEOUT_MS,
     bodyMs: values.TIDEGATE_BODY_TIMEOUT_MS,
+    bodyBytesPerSecond: values.TIDEGATE_BODY_BYTES_PER_SECOND,
   };
 }

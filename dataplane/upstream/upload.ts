@@ -8,7 +8,7 @@ import { BodyCopy } from './retry/body-copy.ts';
 export interface Uploader {
   /** The whole body is written. */
   onUploaded(channel: Channel): void;
-  /** The client's body broke off: `client-closed`, `body-timeout` or malformed. */
+  /** The client's body broke off: `client-closed`, `body-timeout`, `body-too-large` or malformed. */
   onUploadBroken(reason: string): void;
 }
 

@@ -74,7 +74,9 @@ export function create(config: Config, context: StageContext, field: string): Me
         ? ([413, 'signed-body-too-large', 'The body is longer than this route takes of a signed request.'] as const)
         : read.reason === 'body-timeout'
           ? ([408, 'body-timeout', 'The request body did not arrive in time.'] as const)
-          : ([400, 'bad-request', 'The request body is malformed.'] as const);
+          : read.reason === 'body-too-large'
+            ? ([413, 'body-too-large', 'The request body is too large.'] as const)
+            : ([400, 'bad-request', 'The request body is malformed.'] as const);
     return { kind: 'answer', answer: problem(status, code, detail, exchange.requestId) };
   }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { addressPrefix } from './address.ts';
+import { addressPrefix } from '../../io/address-prefix.ts';
 
 test.each([
   ['192.0.2.77', 32, 64, '192.0.2.77'],

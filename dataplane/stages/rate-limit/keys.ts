@@ -1,8 +1,9 @@
 /** What requests are told apart by, as text. On the hot path: the one-part keys make no string. */
+
+import { addressPrefix } from '../../io/address-prefix.ts';
 import type { CompiledRule } from '../../pipeline/chain.ts';
 import type { Exchange } from '../../pipeline/exchange.ts';
 import type { LimitKeyPart } from '../../snapshot/sections/rate-limit.ts';
-import { addressPrefix } from './address.ts';
 
 export type KeyOf = (exchange: Exchange) => string;
 
