@@ -51,8 +51,7 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     if (reason === 'client-closed') this.onClientGone();
     else if (this.state >= STREAMING) this.breakOff(reason as ForwardCode);
     else if (reason === 'body-timeout') this.answer(408, 'body-timeout', 'The request body did not arrive in time.');
-    else if (reason === 'body-too-large')
-      this.answer(413, 'body-too-large', 'The request body is larger than may be.');
+    else if (reason === 'body-too-large') this.answer(413, 'body-too-large', 'The request body is larger than may be.');
     else this.answer(400, 'bad-request', 'The request body is malformed.');
   }
 
