@@ -8,6 +8,7 @@ import type {
   WeightedBackend,
 } from '@tidegate/dataplane/snapshot/resources';
 import type { RouteMatch, RouteRule } from '../api/v1alpha1/route.ts';
+import { methodsOf, pathOf } from '../model/match-path.ts';
 import type { RouteModel, RuleModel } from '../model/route.ts';
 import { compileHeaderEdits, compileTimeouts } from './edits.ts';
 import { compileRetry } from './retry.ts';
@@ -72,15 +73,9 @@ const BROKEN: Action = {
 };
 
 function compileMatch(match: RouteMatch): Match {
-  const { path } = match;
   return {
-    path:
-      path?.exact !== undefined
-        ? { kind: 'exact', value: path.exact }
-        : path?.regex !== undefined
-          ? { kind: 'regex', value: path.regex }
-          : { kind: 'prefix', value: path?.prefix ?? '/' },
-    methods: match.methods ?? [],
+    path: pathOf(match),
+    methods: methodsOf(match),
     headers: (match.headers ?? []).map((item) => compileValue(item, item.name.toLowerCase())),
     query: (match.query ?? []).map((item) => compileValue(item, item.name)),
     cookies: (match.cookies ?? []).map((item) => compileValue(item, item.name)),

@@ -5,6 +5,7 @@
 import type { Problem } from '../api/problem.ts';
 import type { RouteMatch } from '../api/v1alpha1/route.ts';
 import { keyOf, type ObjectKey } from '../store/objects.ts';
+import { methodsOf, pathOf } from './match-path.ts';
 import type { RouteModel } from './route.ts';
 
 interface Claim {
@@ -112,7 +113,7 @@ function claimsOf(route: RouteModel): Map<string, Claim[]> {
 
 /** Equal for matches that take the same requests as far as it shows: lists in any order, header names in any case. */
 function textOf(match: RouteMatch): string {
-  const { path } = match;
+  const path = pathOf(match);
   const values = (items: RouteMatch['query'], lower = false) =>
     (items ?? [])
       .map((item) => {
@@ -121,12 +122,9 @@ function textOf(match: RouteMatch): string {
       })
       .sort();
   return JSON.stringify([
-    path?.exact !== undefined
-      ? `=${path.exact}`
-      : path?.regex !== undefined
-        ? `~${path.regex}`
-        : `^${(path?.prefix ?? '/').replace(/\/+$/, '')}`,
-    [...new Set(match.methods ?? [])].sort(),
+    path.kind,
+    path.kind === 'prefix' ? path.value.replace(/\/+$/, '') : path.value,
+    [...new Set(methodsOf(match))].sort(),
     values(match.headers, true),
     values(match.query),
     values(match.cookies),

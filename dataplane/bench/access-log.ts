@@ -93,7 +93,7 @@ report(
 const series = new Series(1000);
 report(
   'series: count',
-  measure((i) => series.count('shop/orders', 200, (i & 4095) / 100, '') ?? 0),
+  measure((i) => series.count('shop/orders', 200, (i & 4095) / 100, '', -1) ?? 0),
 );
 if (sink < 0) throw new Error('unreachable');
 process.exit(0);

@@ -2,6 +2,8 @@
  * One request and its response on their way through the pipeline. What a stage sees is the same for HTTP/1.1 and HTTP/2;
  * what differs is behind `downstream`.
  */
+import { type CallKind, NO_CALL } from '../grpc/call.ts';
+import { NO_STATUS } from '../grpc/status.ts';
 import type { CompiledRule, Generation } from './chain.ts';
 import type { Headers } from './headers.ts';
 import type { Identity } from './identity.ts';
@@ -123,6 +125,12 @@ export class Exchange {
   identity: Identity | null = null;
   /** `www-authenticate` fields (name, value, …) for a caller who went on without credentials and turns out to need some. */
   challenges: readonly string[] = NO_FIELDS;
+  /** Whether it is a gRPC call. */
+  grpc: CallKind = NO_CALL;
+  /** 0 to 16: the status the client was told. NO_STATUS: none so far. */
+  grpcStatus = NO_STATUS;
+  /** When the client's grpc-timeout is over, in the time of `startedAtMs`; 0: it set none. */
+  deadlineMs = 0;
   /** Why it went to the rule's fallback (`unavailable`, `status`, …); empty: it did not. */
   fallback = '';
   /** The code a policy in dry run would have refused it with; the first one counts. */

@@ -3,10 +3,14 @@
  * response and for an answer of ours alike. Synchronous until a stage really waits. Whatever happens, an exchange ends in
  * exactly one response (or a broken-off one) and one `onFinish`.
  */
+import { callKindOf, NO_CALL } from '../grpc/call.ts';
+import { CANCELLED, statusOfAnswer } from '../grpc/status.ts';
+import { parseTimeout } from '../grpc/timeout.ts';
+import { toTrailersOnly } from '../grpc/trailers-only.ts';
 import type { CompiledRule, Generation, ResponseHandler } from './chain.ts';
 import { type Answer, type Exchange, NO_BODY } from './exchange.ts';
 import { isAcceptableRequestId } from './request-id.ts';
-import { problem } from './respond.ts';
+import { detailOf, problem } from './respond.ts';
 
 /** What a stage, forward or a listener did against the contract, or a stage that threw; for the log, never for the client. */
 export type LogError = (message: string, exchange: Exchange, error: unknown) => void;
@@ -48,6 +52,7 @@ export class Pipeline {
     generation.retain();
     exchange.generation = generation;
     exchange.requestId = this.#requestId(exchange);
+    if (exchange.method === 'POST') exchange.grpc = callKindOf(exchange.headers.get('content-type'));
     try {
       const match = generation.match(exchange);
       if (match === null) {
@@ -63,6 +68,7 @@ export class Pipeline {
       return;
     }
     exchange.headers.set('x-request-id', exchange.requestId);
+    if (exchange.grpc !== NO_CALL && !this.#takeTimeout(exchange)) return;
     this.#request(exchange, exchange.rule, 0);
   }
 
@@ -73,6 +79,7 @@ export class Pipeline {
     generation.retain();
     exchange.generation = generation;
     exchange.requestId = this.#requestId(exchange);
+    if (exchange.method === 'POST') exchange.grpc = callKindOf(exchange.headers.get('content-type'));
     this.answer(exchange, status, code, detail, 1);
   }
 
@@ -168,6 +175,19 @@ export class Pipeline {
     return this.#deps.newRequestId();
   }
 
+  /** False: the client's deadline can't be read, and it was told so. */
+  #takeTimeout(exchange: Exchange): boolean {
+    const timeout = exchange.headers.get('grpc-timeout');
+    if (timeout === undefined) return true;
+    const timeoutMs = parseTimeout(timeout);
+    if (timeoutMs < 0) {
+      this.answer(exchange, 400, 'grpc-timeout', 'The grpc-timeout field is malformed.');
+      return false;
+    }
+    exchange.deadlineMs = exchange.startedAtMs + timeoutMs;
+    return true;
+  }
+
   #request(exchange: Exchange, rule: CompiledRule, from: number): void {
     const handlers = rule.request;
     try {
@@ -237,10 +257,14 @@ export class Pipeline {
       if (!settle()) return;
       exchange.status = 499;
       exchange.code = 'client-closed';
+      if (exchange.grpc !== NO_CALL) exchange.grpcStatus = CANCELLED;
       this.finish(exchange);
     };
-    if (timeoutMs > 0) {
-      const leftMs = exchange.startedAtMs + timeoutMs - this.#deps.now();
+    const { deadlineMs } = exchange;
+    let untilMs = timeoutMs > 0 ? exchange.startedAtMs + timeoutMs : deadlineMs;
+    if (deadlineMs > 0 && deadlineMs < untilMs) untilMs = deadlineMs;
+    if (untilMs > 0) {
+      const leftMs = untilMs - this.#deps.now();
       cancel = this.#deps.setTimer(
         () => {
           if (settle())
@@ -279,6 +303,10 @@ export class Pipeline {
 
   #write(exchange: Exchange, body: Answer['body']): void {
     const { downstream, status } = exchange;
+    if (exchange.grpc !== NO_CALL && (exchange.code !== '' || status >= 400)) {
+      this.#writeStatus(exchange, body);
+      return;
+    }
     const headers = exchange.responseHeaders as Answer['headers'];
     const bytes = typeof body === 'string' ? Buffer.from(body) : body;
     exchange.headWritten = true;
@@ -291,6 +319,24 @@ export class Pipeline {
         downstream.writeHead(status, headers, bytes?.byteLength ?? 0);
         if (bytes !== null && bytes.byteLength > 0 && exchange.method !== 'HEAD') downstream.write(bytes, null);
       }
+      downstream.end(null);
+      this.finish(exchange);
+    } catch (error) {
+      this.#deps.logError('answer could not be written', exchange, error);
+      if (!exchange.finished) this.#breakOff(exchange);
+    }
+  }
+
+  /** To a gRPC client: the status of its protocol in place of the problem document. Log and metrics keep the HTTP status. */
+  #writeStatus(exchange: Exchange, body: Answer['body']): void {
+    const { code, downstream, grpc, protocol, status } = exchange;
+    const headers = exchange.responseHeaders as Answer['headers'];
+    exchange.headWritten = true;
+    exchange.grpcStatus = statusOfAnswer(status);
+    try {
+      toTrailersOnly(headers, grpc, exchange.grpcStatus, detailOf({ status, code, headers, body }));
+      downstream.onClose = null;
+      downstream.writeHead(200, headers, protocol === 'HTTP/2' ? NO_BODY : 0);
       downstream.end(null);
       this.finish(exchange);
     } catch (error) {

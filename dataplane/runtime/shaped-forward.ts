@@ -1,5 +1,8 @@
 /** A rule that forwards, with what it does besides: its split, its copies, its fallback. Without them nothing stands between. */
+import { WEB } from '../grpc/call.ts';
+import { translateWeb } from '../grpc/web/downstream.ts';
 import type { FinishHandler, Terminal } from '../pipeline/chain.ts';
+import type { Exchange } from '../pipeline/exchange.ts';
 import { KeptBody } from '../pipeline/kept-body.ts';
 import { direct } from '../pipeline/respond.ts';
 import type { Pipeline } from '../pipeline/run.ts';
@@ -43,11 +46,21 @@ export function createShapedForward(
   const options: ForwardOptions = { rewrite: action.rewrite ?? null, ...settings, trustedHops, via };
   const fallback = fallbackOf(resource, action, options, around);
   const responder: Responder = fallback ?? pipeline;
+  const backends = action.backends.flatMap(({ backend }) =>
+    backend === undefined ? [] : (around.upstream(backend) ?? []),
+  );
+  /** gRPC-Web is translated where all that the rule forwards to speak gRPC: which one it will be is not known yet. */
+  const translate = (exchange: Exchange): void => {
+    if (backends.every(({ grpc }) => grpc)) translateWeb(exchange);
+  };
   const forwarded = original({
     toBackend: (id) => {
       const upstream = around.upstream(id);
       if (upstream === undefined) throw new StageError('action.backends', `there is no ${id}, or it was rejected`);
-      return (exchange) => deps.forward(exchange, upstream, options, responder);
+      return (exchange) => {
+        if (exchange.grpc >= WEB) translate(exchange);
+        deps.forward(exchange, upstream, options, responder);
+      };
     },
     reply: (exchange, answer) => {
       if (fallback?.takes(exchange) !== true) pipeline.reply(exchange, answer);
@@ -58,13 +71,18 @@ export function createShapedForward(
     fallback === null
       ? forwarded
       : (exchange) => {
+          if (exchange.grpc >= WEB) translate(exchange);
           fallback.prepare(exchange);
           forwarded(exchange);
         };
   const mirrors = mirrorsOf(action, options, around);
   if (mirrors.length === 0) return terminal;
   const { forward, now, random } = deps;
-  return createMirrored(terminal, mirrors, { budget: around.mirrors, forward, now, random });
+  const mirrored = createMirrored(terminal, mirrors, { budget: around.mirrors, forward, now, random });
+  return (exchange) => {
+    if (exchange.grpc >= WEB) translate(exchange);
+    mirrored(exchange);
+  };
 }
 
 /** The same for all rules of a Route, so that a user sees one version of it. */

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { durationMs } from './primitives.ts';
 
-export const RETRY_ON = ['connect', 'reset', 'timeout', 'status'] as const;
+export const RETRY_ON = ['connect', 'reset', 'timeout', 'status', 'grpcUnavailable'] as const;
 
 const budget = z.strictObject({
   /** Retries at most, in percent of the requests of the last two seconds; */

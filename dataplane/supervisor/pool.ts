@@ -115,7 +115,7 @@ export class WorkerPool {
   readonly #sessions = new SharedSessions();
   readonly #nonces = new SharedArrayBuffer(NONCES_BYTES);
   /** What workers counted that are no more. */
-  #past: SeriesImage = { routes: new Map(), codes: new Map() };
+  #past: SeriesImage = { routes: new Map(), codes: new Map(), grpc: new Map() };
   #pastStages: StageCounts = new Map();
   #bound: Bound | null = null;
   #stopping = false;

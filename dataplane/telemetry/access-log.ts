@@ -89,6 +89,10 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): WriteLin
       at = putBytes(into, at, ATTEMPTS);
       at = putInteger(into, at, exchange.attempts);
     }
+    if (exchange.grpcStatus >= 0) {
+      at = putBytes(into, at, GRPC_STATUS);
+      at = putInteger(into, at, exchange.grpcStatus);
+    }
     at = putBytes(into, at, origin);
     at = putBytes(into, at, target);
     at = putBytes(into, at, CLIENT);
@@ -133,6 +137,7 @@ const BYTES_OUT = ascii(',"bytesOut":');
 const DURATION = ascii(',"durationMs":');
 const UPSTREAM = ascii(',"upstreamMs":');
 const ATTEMPTS = ascii(',"attempts":');
+const GRPC_STATUS = ascii(',"grpcStatus":');
 const CLIENT = ascii(',"client":"');
 const CONSUMER = ascii('","consumer":"');
 const CODE = ascii('","code":"');

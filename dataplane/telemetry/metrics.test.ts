@@ -6,15 +6,15 @@ import { Series } from './series.ts';
 const buffer = new SharedArrayBuffer(METER_BYTES);
 const meter = new LoadMeter(buffer);
 const series = new Series(10);
-function request(route: string, status: number, ms: number, upstreamMs: number, code = ''): void {
+function request(route: string, status: number, ms: number, upstreamMs: number, code = '', grpcStatus = -1): void {
   meter.begin();
   meter.end(status, ms, upstreamMs, 10, 100);
-  series.count(route, status, ms, code);
+  series.count(route, status, ms, code, grpcStatus);
 }
 request('shop/a', 200, 1, 0.4);
 request('shop/a', 200, 4, 3);
 request('shop/"b"\n', 503, 300, -1, 'upstream-connect-failed');
-request('shop/a', 0, 70_000, 60_000, 'client-closed');
+request('shop/a', 0, 70_000, 60_000, 'client-closed', 1);
 meter.begin();
 
 const input: MetricsInput = {

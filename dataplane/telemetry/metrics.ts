@@ -106,6 +106,7 @@ function describeMetrics(input: MetricsInput): Described[] {
       'Requests that ended with a reason code of the gateway.',
       codeSamples(series),
     ),
+    ...grpcMetrics(series),
     ...stageMetrics(input.stages),
     histogram(
       'tidegate_request_duration_seconds',
@@ -280,6 +281,18 @@ function stageMetrics(samples: readonly StageSample[]): Described[] {
   return Array.from(byName, ([name, values]) =>
     counter(`tidegate_${name}_total`, STAGE_HELP[name] ?? 'Counted by a stage of the pipeline.', values),
   );
+}
+
+/** Nothing where there are no gRPC calls. */
+function grpcMetrics({ grpc }: SeriesImage): Described[] {
+  const samples: Sample[] = [];
+  for (const [route, row] of grpc) {
+    row.forEach((value, status) => {
+      if (value > 0) samples.push({ value, labels: { route, grpc_status: String(status) } });
+    });
+  }
+  if (samples.length === 0) return [];
+  return [counter('tidegate_grpc_responses_total', 'gRPC calls by route and the status the client was told.', samples)];
 }
 
 function durationSamples({ routes }: SeriesImage): Sample[] {

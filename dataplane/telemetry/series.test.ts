@@ -12,15 +12,15 @@ function requestsOf(image: { routes: Map<string, Float64Array> }): Record<string
 
 test('routes beyond the bound are counted together, and no request is lost', () => {
   const series = new Series(2);
-  for (const route of ['a', 'b', 'c', 'd', 'a', 'd']) series.count(route, 200, 1, '');
+  for (const route of ['a', 'b', 'c', 'd', 'a', 'd']) series.count(route, 200, 1, '', -1);
   expect(requestsOf(series.image())).toEqual({ a: 2, b: 1, [OTHER_ROUTE]: 3 });
 });
 
 test('a route that is gone makes room for a new one', () => {
   const series = new Series(2);
-  for (const route of ['a', 'b']) series.count(route, 200, 1.5, '');
+  for (const route of ['a', 'b']) series.count(route, 200, 1.5, '', -1);
   series.keep((route) => route === 'b');
-  series.count('c', 404, 1, 'no-route');
+  series.count('c', 404, 1, 'no-route', -1);
   const image = series.image();
   expect(requestsOf(image)).toEqual({ b: 1, c: 1, [OTHER_ROUTE]: 1 });
   expect(durationSumMs(image.routes.get(OTHER_ROUTE) as Float64Array)).toBe(1.5);
@@ -29,12 +29,17 @@ test('a route that is gone makes room for a new one', () => {
 
 test('workers are added up within the bound', () => {
   const [one, two] = [new Series(2), new Series(2)];
-  for (const route of ['a', 'b']) one.count(route, 200, 1, 'x');
-  for (const route of ['b', 'c']) two.count(route, 503, 1, 'x');
+  for (const route of ['a', 'b']) one.count(route, 200, 1, 'x', 0);
+  for (const route of ['b', 'c']) two.count(route, 503, 1, 'x', 14);
   const sum = addSeries([one.image(), two.image()], 2);
   expect(requestsOf(sum)).toEqual({ a: 1, b: 2, [OTHER_ROUTE]: 1 });
   expect(sum.routes.get('b')).toEqual(Float64Array.of(0, 0, 1, 0, 0, 1, 2));
   expect(sum.codes.get('x')).toBe(4);
+  expect(Array.from(sum.grpc, ([route, row]) => [route, row[0], row[14]])).toEqual([
+    ['a', 1, 0],
+    ['b', 1, 1],
+    [OTHER_ROUTE, 0, 1],
+  ]);
 });
 
 test('a meter is read from outside, over several workers, and goes on after a death', () => {

@@ -3,6 +3,8 @@
  * of `answer` and `finish` (see seam.ts).
  */
 import type { ResponseHead } from '../codec/response-head.ts';
+import { GRPC, NO_CALL } from '../grpc/call.ts';
+import { CANCELLED, NO_STATUS, readStatus, statusOfBreak, UNAVAILABLE } from '../grpc/status.ts';
 import { type Exchange, LENGTH_UNKNOWN, NO_BODY, type Release } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
 import type { Channel } from './channel.ts';
@@ -18,6 +20,13 @@ import type { Upstream } from './upstream.ts';
 
 /** RFC 9110 section 9.2.2. */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
+
+/** In grpc-message: printable ASCII without percent signs. */
+const BROKEN: { readonly [C in ForwardCode]?: string } = {
+  'request-timeout': 'The request took too long.',
+  'upstream-idle-timeout': 'The backend fell silent.',
+  'upstream-aborted': 'The backend closed the connection before its response was complete.',
+};
 
 /** Sends the exchange to one of the upstream's endpoints. `responder` hears of its end. */
 export function forward(exchange: Exchange, upstream: Upstream, options: ForwardOptions, responder: Responder): void {
@@ -43,6 +52,8 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     exchange.downstream.onClose = () => this.onClientGone();
     const { requestTimeoutMs, retry } = this.options;
     if (requestTimeoutMs > 0) this.totalMs = exchange.startedAtMs + requestTimeoutMs;
+    const { deadlineMs } = exchange;
+    if (deadlineMs > 0 && (this.totalMs === 0 || deadlineMs < this.totalMs)) this.totalMs = deadlineMs;
     if (retry !== null) this.upstream.retries.request();
     this.choose();
   }
@@ -78,8 +89,11 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
       }
       this.upgrade = head.upgrade;
     }
-    this.pool?.answered(this, status, this.lastByteAtMs - this.chosenAtMs);
-    if (this.options.retry !== null && this.retriesStatus(head)) return;
+    const grpcStatus = exchange.grpc === NO_CALL ? NO_STATUS : readStatus(head.fields);
+    // To who looks on a backend that is unavailable has failed, whatever the protocol that says so.
+    const seen = grpcStatus === UNAVAILABLE ? 503 : status;
+    this.pool?.answered(this, seen, this.lastByteAtMs - this.chosenAtMs);
+    if (this.options.retry !== null && this.retriesStatus(head, grpcStatus)) return;
     const headers = new Headers(head.fields);
     if (this.options.via !== '') headers.add('via', `1.${head.minor} ${this.options.via}`);
     exchange.status = status;
@@ -88,6 +102,11 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     if (this.pool !== null) this.upstream.answered(exchange, this.pool);
     if (head.contentLength >= 0) this.responseLength = head.contentLength;
     else if (status === 204 || status === 304) this.responseLength = NO_BODY;
+    if (grpcStatus !== NO_STATUS) {
+      // Trailers-Only: to a client this is the end, in one frame.
+      exchange.grpcStatus = grpcStatus;
+      this.responseLength = NO_BODY;
+    }
     this.upload?.answered(channel, status);
     if (this.retries !== null) this.endRetries(this.retries);
     this.state = RESPONDING;
@@ -150,10 +169,15 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
   }
 
   onComplete(trailers: string[] | null): void {
+    const { exchange } = this;
     this.channel = null;
+    if (exchange.grpc !== NO_CALL && trailers !== null) {
+      exchange.grpcStatus = readStatus(trailers);
+      if (exchange.grpcStatus === UNAVAILABLE) this.pool?.failed(this, 'reset');
+    }
     this.end();
-    this.exchange.downstream.end(trailers === null ? null : new Headers(trailers));
-    this.responder.finish(this.exchange);
+    exchange.downstream.end(trailers === null ? null : new Headers(trailers));
+    this.responder.finish(exchange);
   }
 
   private tunnel(channel: Channel, headers: Headers): void {
@@ -260,6 +284,7 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     const { exchange } = this;
     if (this.state < STREAMING) exchange.status = 499;
     exchange.code = 'client-closed';
+    if (exchange.grpc !== NO_CALL) exchange.grpcStatus = CANCELLED;
     this.end();
     this.responder.finish(exchange);
   }
@@ -269,7 +294,18 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     const { exchange } = this;
     exchange.code = code;
     this.end();
-    exchange.downstream.abort();
+    if (exchange.grpc === GRPC && exchange.protocol === 'HTTP/2') {
+      // Never OK, and more than a reset stream could say.
+      exchange.grpcStatus = statusOfBreak(code);
+      exchange.downstream.end(
+        new Headers([
+          'grpc-status',
+          String(exchange.grpcStatus),
+          'grpc-message',
+          BROKEN[code] ?? 'The response broke off.',
+        ]),
+      );
+    } else exchange.downstream.abort();
     this.responder.finish(exchange);
   }
 

@@ -3,6 +3,9 @@
  * fails and may be repeated. The second half, from the response head on, is in forward.ts.
  */
 import type { ResponseHead } from '../codec/response-head.ts';
+import { NO_CALL } from '../grpc/call.ts';
+import { UNAVAILABLE } from '../grpc/status.ts';
+import { formatTimeout } from '../grpc/timeout.ts';
 import { Timer, type TimerOwner, type TimerWheel } from '../io/wheel.ts';
 import { type Exchange, LENGTH_UNKNOWN, type Release } from '../pipeline/exchange.ts';
 import type { Channel } from './channel.ts';
@@ -172,6 +175,7 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
     this.state = SENT;
     if (requestLength > 0 || requestLength === LENGTH_UNKNOWN)
       this.upload ??= new Upload(exchange, this, this.keptBytes());
+    if (exchange.deadlineMs > 0) exchange.headers.set('grpc-timeout', formatTimeout(this.totalMs - this.wheel.now()));
     const { upload } = this;
     const expecting = upload?.expecting === true;
     channel.send(this, exchange, this.options, upload !== null, expecting);
@@ -249,7 +253,7 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
         return true;
       }
     }
-    const repeatable = retry.methods.has(this.exchange.method) && this.upload?.repeatable !== false;
+    const repeatable = this.mayRepeat(retry, reason) && this.upload?.repeatable !== false;
     const delayMs = retries.grant(reason, repeatable, retryAfterMs, this.totalMs);
     if (delayMs < 0) return false;
     this.letGo();
@@ -258,14 +262,22 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
   }
 
   /** The response is one that is retried, and there is another attempt in its place. */
-  protected retriesStatus(head: ResponseHead): boolean {
+  protected retriesStatus(head: ResponseHead, grpcStatus: number): boolean {
     const { retry } = this.options;
-    if (retry === null || !retry.statuses.has(head.status)) return false;
+    if (retry === null) return false;
+    const unavailable = grpcStatus === UNAVAILABLE && retry.on.grpcUnavailable;
+    if (!unavailable && !retry.statuses.has(head.status)) return false;
     const channel = this.channel as Channel;
-    const afterMs = retryAfterMs(fieldOf(head.fields, 'retry-after'), this.upstream.retries.epochMs());
+    let afterMs: number;
+    if (unavailable) {
+      const pushback = fieldOf(head.fields, 'grpc-retry-pushback-ms');
+      // gRFC A6: what is no number of ms asks for no retry.
+      if (pushback !== undefined && !/^\d{1,9}$/.test(pushback)) return false;
+      afterMs = pushback === undefined ? -1 : Number(pushback);
+    } else afterMs = retryAfterMs(fieldOf(head.fields, 'retry-after'), this.upstream.retries.epochMs());
     this.failure = null;
     this.channel = null;
-    if (!this.again('status', afterMs)) {
+    if (!this.again(unavailable ? 'grpcUnavailable' : 'status', afterMs)) {
       this.channel = channel;
       return false;
     }
@@ -353,10 +365,20 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
     return this.retries;
   }
 
+  /** A call that a server says it could not take may go to another one, although its method is POST. */
+  private mayRepeat({ methods, on }: RetryOptions, reason: RetryReason): boolean {
+    return methods.has(this.exchange.method) || (reason === 'grpcUnavailable' && on.grpcUnavailable);
+  }
+
   /** Of the request body. */
   private keptBytes(): number {
     const { retry } = this.options;
-    if (retry === null || retry.attempts === 0 || !retry.methods.has(this.exchange.method)) return 0;
+    if (
+      retry === null ||
+      retry.attempts === 0 ||
+      !this.mayRepeat(retry, this.exchange.grpc === NO_CALL ? 'status' : 'grpcUnavailable')
+    )
+      return 0;
     return this.exchange.downstream.requestLength > retry.bodyBytes ? 0 : retry.bodyBytes;
   }
 

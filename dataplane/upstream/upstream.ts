@@ -50,6 +50,8 @@ export interface Upstream {
   readonly id: string;
   /** `<namespace>/<name>`: what `exchange.backend` gets. */
   readonly name: string;
+  /** Its endpoints speak gRPC. */
+  readonly grpc: boolean;
   /** Number of endpoints to choose from. */
   readonly size: number;
   /**
@@ -178,6 +180,9 @@ export function createUpstream(
     id: backend.id,
     name,
     retries,
+    get grpc() {
+      return settings.grpc === true;
+    },
     get size() {
       return pools.length;
     },

@@ -31,7 +31,7 @@ export function createRecord({ meter, series, log, now }: RecordDeps): (exchange
     const endMs = now();
     const durationMs = endMs - exchange.startedAtMs;
     meter.end(status, durationMs, exchange.upstreamMs, exchange.bytesIn, exchange.bytesOut);
-    series.count(rule === null ? NO_ROUTE : routeOf(rule), status, durationMs, exchange.code);
+    series.count(rule === null ? NO_ROUTE : routeOf(rule), status, durationMs, exchange.code, exchange.grpcStatus);
     if (log !== null) log.write(exchange, endMs, log.sink);
   };
 }

@@ -5,7 +5,7 @@ import { type Rule, withRules } from '../rule.ts';
 import { boundedDuration, duration, eachOnce, integer } from './common.ts';
 import { method } from './matching.ts';
 
-const ON = ['connect', 'reset', 'timeout', 'status'] as const;
+const ON = ['connect', 'reset', 'timeout', 'status', 'grpcUnavailable'] as const;
 
 const backoff = withRules(
   z.strictObject({
@@ -62,7 +62,7 @@ export const retry = withRules(
       .meta({
         description:
           'What is retried. connect: no connection was had, or none in time. reset: it broke before the head of a response, or what came is none. ' +
-          'timeout: no head in time. status: one of statuses came. Default connect and reset, timeout if perTryTimeout is given, status if statuses are.',
+          'timeout: no head in time. status: one of statuses came. grpcUnavailable: a gRPC call was answered UNAVAILABLE before any message; it is retried although its method is POST. Default connect and reset, timeout if perTryTimeout is given, status if statuses are.',
         'x-kubernetes-list-type': 'set',
       }),
     statuses: withRules(z.array(integer(400, 599)).min(1).max(16), eachOnce)

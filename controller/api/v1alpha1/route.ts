@@ -35,26 +35,60 @@ function valueMatch(what: string, name: z.ZodType<string>) {
   );
 }
 
-export const routeMatch = z.strictObject({
-  path: pathMatch.optional(),
-  methods: z.array(method).max(16).optional().describe('One of these methods. Absent: every method.'),
-  headers: z
-    .array(valueMatch('header', headerName))
-    .max(8)
-    .optional()
-    .describe('All of these headers match. Several lines of one header count as one value, joined by a comma.'),
-  query: z
-    .array(valueMatch('query parameter', plainName('query parameter')))
-    .max(8)
-    .optional()
-    .describe('All of these query parameters match; of a repeated one the first counts.'),
-  cookies: z
-    .array(valueMatch('cookie', plainName('cookie')))
-    .max(8)
-    .optional()
-    .describe('All of these cookies match.'),
-  sources: z.array(cidr).max(32).optional().describe('The address of the client lies in one of these.'),
+const SERVICE = '^[A-Za-z_][A-Za-z0-9_.]*$';
+const METHOD = '^[A-Za-z_][A-Za-z0-9_]*$';
+
+export const grpcMatch = withRules(
+  z.strictObject({
+    service: regex('Full name of the service with its package: shop.v1.Orders. Absent: every service.', 192).optional(),
+    method: regex('Name of the method: GetOrder. Absent: every method.', 192).optional(),
+    regex: z
+      .literal(true, { error: 'must be true, or left out' })
+      .optional()
+      .describe('service and method are regular expressions (RE2 syntax) that match the whole name.'),
+  }),
+  atLeastOneOf('service', 'method'),
+  {
+    cel: `has(self.regex) || ((!has(self.service) || self.service.matches('${SERVICE}')) && (!has(self.method) || self.method.matches('${METHOD}')))`,
+    message: 'service and method must be names of Protocol Buffers, or set regex',
+    test: (value) =>
+      value.regex === true ||
+      (new RegExp(SERVICE).test(value.service ?? '_') && new RegExp(METHOD).test(value.method ?? '_')),
+  },
+).meta({
+  description:
+    'A gRPC call, gRPC-Web included, by its service and method: POST to /service/method. It stands for path and methods.',
 });
+export type GrpcMatch = z.output<typeof grpcMatch>;
+
+export const routeMatch = withRules(
+  z.strictObject({
+    path: pathMatch.optional(),
+    grpc: grpcMatch.optional(),
+    methods: z.array(method).max(16).optional().describe('One of these methods. Absent: every method.'),
+    headers: z
+      .array(valueMatch('header', headerName))
+      .max(8)
+      .optional()
+      .describe('All of these headers match. Several lines of one header count as one value, joined by a comma.'),
+    query: z
+      .array(valueMatch('query parameter', plainName('query parameter')))
+      .max(8)
+      .optional()
+      .describe('All of these query parameters match; of a repeated one the first counts.'),
+    cookies: z
+      .array(valueMatch('cookie', plainName('cookie')))
+      .max(8)
+      .optional()
+      .describe('All of these cookies match.'),
+    sources: z.array(cidr).max(32).optional().describe('The address of the client lies in one of these.'),
+  }),
+  {
+    cel: '!has(self.grpc) || (!has(self.path) && !has(self.methods))',
+    message: 'grpc stands for path and methods: set no others',
+    test: ({ grpc, path, methods }) => grpc === undefined || (path === undefined && methods === undefined),
+  },
+);
 export type RouteMatch = z.output<typeof routeMatch>;
 
 const pathRewrite = withRules(
@@ -149,11 +183,13 @@ export const routeRule = withRules(
     cel:
       '!((has(self.rewrite) && has(self.rewrite.path) && has(self.rewrite.path.prefix)) || (has(self.redirect) && ' +
       'has(self.redirect.path) && has(self.redirect.path.prefix))) || !has(self.matches) || ' +
-      'self.matches.all(m, !has(m.path) || has(m.path.prefix))',
+      'self.matches.all(m, !has(m.grpc) && (!has(m.path) || has(m.path.prefix)))',
     message: 'path.prefix of a rewrite or redirect needs path.prefix in every match of the rule',
     test: (value) =>
       (value.rewrite?.path?.prefix ?? value.redirect?.path?.prefix) === undefined ||
-      (value.matches ?? []).every((one) => one.path === undefined || one.path.prefix !== undefined),
+      (value.matches ?? []).every(
+        ({ grpc, path }) => grpc === undefined && (path === undefined || path.prefix !== undefined),
+      ),
   },
 ).meta({ description: 'Which requests, and one of backends, redirect, respond.' });
 export type RouteRule = z.output<typeof routeRule>;

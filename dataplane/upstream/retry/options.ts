@@ -3,7 +3,7 @@ import type { RetrySettings } from '../../snapshot/retry.ts';
 import type { BackoffSettings } from './backoff.ts';
 import type { BudgetSettings } from './budget.ts';
 
-export type RetryReason = 'connect' | 'reset' | 'timeout' | 'status';
+export type RetryReason = 'connect' | 'reset' | 'timeout' | 'status' | 'grpcUnavailable';
 
 export interface RetryOptions {
   /** Retries after the first try. */
@@ -35,6 +35,7 @@ export function retryOptions(settings: RetrySettings): RetryOptions {
       reset: on.includes('reset'),
       timeout: on.includes('timeout'),
       status: on.includes('status'),
+      grpcUnavailable: on.includes('grpcUnavailable'),
     },
     statuses: new Set(on.includes('status') ? settings.statuses : []),
     methods: new Set(settings.methods),
