@@ -38,6 +38,9 @@ interface Handle {
   writeQueueSize?: number;
 }
 
+/** Opens a connection, with `onread` where it can; else its reads are 'data' events. */
+export type OpenSocket = (onread: net.OnReadOpts | null) => { readonly socket: net.Socket; readonly onread: boolean };
+
 export class Wire {
   readonly socket: net.Socket;
   readonly owner: WireOwner;
@@ -46,8 +49,8 @@ export class Wire {
   private error: NodeJS.ErrnoException | null = null;
   private paused = false;
 
-  /** Takes over an accepted socket (paused since it connected), or connects to `target`. */
-  constructor(owner: WireOwner, mode: ReadMode, from: net.Socket | net.TcpNetConnectOpts) {
+  /** Takes over an accepted socket (paused since it connected), or opens one. */
+  constructor(owner: WireOwner, mode: ReadMode, from: net.Socket | OpenSocket) {
     this.owner = owner;
     const onread = {
       buffer: (): Buffer => {
@@ -63,10 +66,15 @@ export class Wire {
         return true;
       },
     };
-    if (from instanceof net.Socket) this.socket = mode === 'onread' ? reopen(from, onread) : from;
-    else this.socket = net.connect(mode === 'onread' ? { ...from, onread } : from);
+    let events = mode === 'data';
+    if (from instanceof net.Socket) this.socket = events ? from : reopen(from, onread);
+    else {
+      const opened = from(events ? null : onread);
+      this.socket = opened.socket;
+      events = !opened.onread;
+    }
     const socket = this.socket;
-    if (mode === 'data') socket.on('data', (bytes: Buffer) => this.read(bytes, bytes.length));
+    if (events) socket.on('data', (bytes: Buffer) => this.read(bytes, bytes.length));
     socket.on('end', () => this.turn(this.end));
     socket.on('drain', () => this.turn(this.drain));
     socket.on('error', (error) => {

@@ -12,7 +12,14 @@ import { parseRequestHead, RequestHead } from '../codec/request-head.ts';
 import { type PooledBuffer, SHARED_BYTES } from '../io/buffers.ts';
 import { Timer, type TimerOwner } from '../io/wheel.ts';
 import { Wire, type WireOwner } from '../io/wire.ts';
-import { type BodySink, Exchange, LENGTH_UNKNOWN, NO_BODY, type TunnelEnd } from '../pipeline/exchange.ts';
+import {
+  type BodySink,
+  type ConnectionAddresses,
+  Exchange,
+  LENGTH_UNKNOWN,
+  NO_BODY,
+  type TunnelEnd,
+} from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
 import type { TlsPeer } from '../pipeline/tls-peer.ts';
 import { clientAddress, plainAddress } from './client-address.ts';
@@ -85,6 +92,12 @@ export class Http1Connection implements WireOwner, TimerOwner {
     this.wire.socket.setNoDelay(true);
     this.wire.start();
     this.armRead(listener.timeouts.headerMs);
+  }
+
+  /** Asked only where a backend wants them. */
+  get addresses(): ConnectionAddresses {
+    const { remotePort = 0, localAddress, localPort = 0 } = this.wire.socket;
+    return { peerPort: remotePort, localAddress: plainAddress(localAddress), localPort };
   }
 
   /** No request has begun that is not answered. */

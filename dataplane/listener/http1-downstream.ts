@@ -3,6 +3,7 @@ import { chunkHead, lastChunk } from '../codec/chunked.ts';
 import { dateField, statusLine } from '../codec/head-writer.ts';
 import {
   type BodySink,
+  type ConnectionAddresses,
   type Downstream,
   type Exchange,
   LENGTH_UNKNOWN,
@@ -52,6 +53,10 @@ export class Http1Downstream implements Downstream {
     this.peerAddress = connection.peerAddress;
     this.tls = connection.tls;
     this.tunnel = upgrade ? (status, headers, peer) => this.openTunnel(status, headers, peer) : null;
+  }
+
+  get addresses(): ConnectionAddresses | null {
+    return this.connection?.addresses ?? null;
   }
 
   /** From the connection: the exchange is over, in whichever way. */

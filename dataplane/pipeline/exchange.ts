@@ -25,6 +25,12 @@ export interface BodySink {
   onAbort(reason: string): void;
 }
 
+export interface ConnectionAddresses {
+  readonly peerPort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+}
+
 /** What a listener (HTTP/1.1, HTTP/2) provides for one exchange. */
 export interface Downstream {
   /** Bytes of request body announced: a count, LENGTH_UNKNOWN (chunked, HTTP/2 without length) or NO_BODY. */
@@ -48,6 +54,8 @@ export interface Downstream {
   onClose: (() => void) | null;
   /** Address of the connected peer (not of a client behind it), IPv4 in dotted form also where mapped into IPv6. */
   readonly peerAddress: string;
+  /** The rest of what the client's connection runs between, for a PROXY protocol header; absent or null: not known. */
+  readonly addresses?: ConnectionAddresses | null;
   /** Null: the connection has no TLS. */
   readonly tls: TlsPeer | null;
   /**

@@ -1,5 +1,5 @@
 /** A listener's side of an exchange behind another one that changes how the request body is read; the response goes straight through. */
-import type { BodySink, Downstream, Release, TunnelEnd } from './exchange.ts';
+import type { BodySink, ConnectionAddresses, Downstream, Release, TunnelEnd } from './exchange.ts';
 import type { Headers } from './headers.ts';
 import type { TlsPeer } from './tls-peer.ts';
 
@@ -23,6 +23,9 @@ export abstract class WrappedDownstream implements Downstream {
   }
   get peerAddress(): string {
     return this.inner.peerAddress;
+  }
+  get addresses(): ConnectionAddresses | null {
+    return this.inner.addresses ?? null;
   }
   get onDrain(): (() => void) | null {
     return this.inner.onDrain;

@@ -168,6 +168,8 @@ const endpoint = z.strictObject({
   address: z.string().min(1),
   port: z.int().min(1).max(65_535),
   weight: z.int().min(1).max(1000).default(1),
+  /** The name its address was found by: what TLS verifies. Absent: the address is all there is. */
+  hostName: z.string().min(1).max(254).optional(),
   /** Where it runs. */
   zone: z.string().optional(),
   /** Zones it is meant for (EndpointSlice hints); absent: all. */

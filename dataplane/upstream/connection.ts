@@ -20,6 +20,7 @@ import { Wire, type WireOwner } from '../io/wire.ts';
 import { type Exchange, LENGTH_UNKNOWN, type Release, type TunnelEnd } from '../pipeline/exchange.ts';
 import type { Headers } from '../pipeline/headers.ts';
 import type { Channel } from './channel.ts';
+import { type ProxiedClient, proxiedClient } from './dial/proxy-header.ts';
 import type { Job } from './job.ts';
 import type { KeptConnections } from './kept-connections.ts';
 import { requestText } from './request-text.ts';
@@ -50,6 +51,8 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
   readonly wire: Wire;
   private readonly keeper: KeptConnections;
   private readonly target: Target;
+  /** Whose address went ahead (PROXY protocol); null: nobody's. */
+  readonly client: ProxiedClient | null;
   /** The request is sent to its end. */
   requestDone = false;
   /** Exchanges served before this one. */
@@ -84,14 +87,11 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
     this.keeper = keeper;
     this.target = target;
     this.job = job;
-    this.wire = new Wire(this, target.readMode, {
-      host: target.address,
-      port: target.port,
-      lookup: target.lookup,
-      noDelay: true,
-      allowHalfOpen: true,
-    });
-    this.wire.socket.once('connect', () => this.wire.turn(() => this.onConnect()));
+    const ready = (): void => this.wire.turn(() => this.onConnect());
+    const { dialer } = target;
+    const client = dialer.proxyProtocol === null || job.exchange === null ? null : proxiedClient(job.exchange);
+    this.client = client;
+    this.wire = new Wire(this, target.readMode, (onread) => dialer.dial(target, { onread, client, ready }));
     if (target.connectTimeoutMs > 0) target.wheel.arm(this.timer, target.connectTimeoutMs);
   }
 

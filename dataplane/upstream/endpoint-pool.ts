@@ -1,5 +1,5 @@
 /** One endpoint as a worker holds it: who looks on at the attempts at it, what blocks it, and the transport that its requests go over. */
-import type { LookupFunction } from 'node:net';
+import { isIP, type LookupFunction } from 'node:net';
 import type { ChunkLimits } from '../codec/chunked.ts';
 import type { HeadLimits } from '../codec/fields.ts';
 import type { TimerWheel } from '../io/wheel.ts';
@@ -10,6 +10,7 @@ import type { BackendResource, Endpoint } from '../snapshot/resources.ts';
 import type { Candidate, Tally } from './balance/balancer.ts';
 import type { LatencyMeter } from './balance/latency-meter.ts';
 import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS } from './connection.ts';
+import type { Dialer } from './dial/dialer.ts';
 import type { Job } from './job.ts';
 import { KeptConnections } from './kept-connections.ts';
 import { createLookups, type Lookups } from './lookup.ts';
@@ -36,6 +37,8 @@ export class EndpointPool implements Candidate, Target {
   /** `address:port`, an IPv6 address in brackets. */
   readonly name: string;
   endpoint: Endpoint;
+  dialer: Dialer;
+  session: Buffer | null = null;
   weight: number;
   /** Attempts on their way to or at this endpoint, queued ones included. */
   active = 0;
@@ -68,7 +71,7 @@ export class EndpointPool implements Candidate, Target {
   private former: Transport[] = [];
   private draining = false;
 
-  constructor(endpoint: Endpoint, backend: BackendResource, deps: PoolDependencies) {
+  constructor(endpoint: Endpoint, backend: BackendResource, dialer: Dialer, deps: PoolDependencies) {
     this.address = endpoint.address;
     this.port = endpoint.port;
     this.name = endpointName(endpoint);
@@ -81,7 +84,8 @@ export class EndpointPool implements Candidate, Target {
     const limits = deps.limits ?? DEFAULT_CONNECTION_LIMITS;
     this.headLimits = limits.headLimits;
     this.chunkLimits = limits.chunkLimits;
-    this.configure(backend);
+    this.dialer = dialer;
+    this.configure(backend, dialer);
   }
 
   /** Whether its name may lead to the data plane's own machine. */
@@ -89,13 +93,13 @@ export class EndpointPool implements Candidate, Target {
     this.lookup = allowed ? this.lookups.any : this.lookups.remote;
   }
 
-  configure(backend: BackendResource): void {
+  configure(backend: BackendResource, dialer: Dialer): void {
     this.connectTimeoutMs = backend.connectTimeoutMs;
     this.idleTimeoutMs = backend.pool.idleTimeoutMs;
     this.maxConnections = backend.pool.maxConnections;
     this.maxPending = backend.pool.maxPending;
     this.maxStreams = backend.pool.maxConcurrentStreams ?? MAX_STREAMS;
-    if (backend.protocol !== this.protocol) this.speak(backend.protocol);
+    if (backend.protocol !== this.protocol || dialer !== this.dialer) this.speak(backend.protocol, dialer);
   }
 
   /** Sets or takes away one reason. */
@@ -138,6 +142,10 @@ export class EndpointPool implements Candidate, Target {
     for (const watcher of this.watchers) watcher.left?.(attempt);
   }
 
+  get hostName(): string {
+    return this.endpoint.hostName ?? (isIP(this.address) === 0 ? this.address : '');
+  }
+
   /** Has left the backend. */
   get left(): boolean {
     return this.draining;
@@ -173,9 +181,11 @@ export class EndpointPool implements Candidate, Target {
   }
 
   /** Exchanges under way are finished as they began; who waits is served over the new transport. */
-  private speak(protocol: BackendProtocol): void {
+  private speak(protocol: BackendProtocol, dialer: Dialer): void {
     const before = this.protocol === null ? null : this.transport;
     this.protocol = protocol;
+    this.dialer = dialer;
+    this.session = null;
     this.transport = new KeptConnections(this);
     if (before === null) return;
     const jobs = before.release();

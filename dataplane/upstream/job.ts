@@ -1,10 +1,12 @@
 /** What a connection works for. */
 import type { ResponseHead } from '../codec/response-head.ts';
-import type { Release } from '../pipeline/exchange.ts';
+import type { Exchange, Release } from '../pipeline/exchange.ts';
 import type { Channel } from './channel.ts';
 
 /** What a connection tells the exchange it works for. */
 export interface Job {
+  /** What it works for; null: it never asks for a connection. */
+  readonly exchange: Exchange | null;
   /** The connection is there and free: send the request. */
   onReady(channel: Channel): void;
   onInformational(head: ResponseHead): void;

@@ -1,5 +1,6 @@
 /** The HTTP/1.1 connections of one worker to one endpoint: reused last in, first out, bounded, with a bounded queue behind them. */
 import { UpstreamConnection } from './connection.ts';
+import { proxiedClient, sameClient } from './dial/proxy-header.ts';
 import type { Job } from './job.ts';
 import type { RequestOutcome, Target, Transport } from './transport.ts';
 
@@ -24,6 +25,7 @@ export class KeptConnections implements Transport {
   }
 
   request(job: Job, fresh: boolean): RequestOutcome {
+    if (this.target.dialer.proxyProtocol !== null) return this.requestOwn(job, fresh);
     if (!fresh) {
       for (let connection = this.idle.pop(); connection !== undefined; connection = this.idle.pop()) {
         if (connection.usable) {
@@ -41,6 +43,26 @@ export class KeptConnections implements Transport {
     return 'queued';
   }
 
+  /** Each connection begins with its client's address, and serves nobody else. */
+  private requestOwn(job: Job, fresh: boolean): RequestOutcome {
+    const client = job.exchange === null ? null : proxiedClient(job.exchange);
+    const at = fresh ? -1 : this.idle.findLastIndex((one) => one.usable && sameClient(one.client, client));
+    if (at >= 0) {
+      const [connection] = this.idle.splice(at, 1);
+      job.onReady(connection as UpstreamConnection);
+      return 'started';
+    }
+    if (this.open < this.target.maxConnections) {
+      this.connect(job);
+      return 'started';
+    }
+    if (this.queue.length >= this.target.maxPending) return 'overflow';
+    this.queue.push(job);
+    // Idle ones are other clients': the oldest makes room.
+    this.idle.shift()?.close();
+    return 'queued';
+  }
+
   withdraw(job: Job): void {
     const at = this.queue.indexOf(job);
     if (at >= 0) this.queue.splice(at, 1);
@@ -55,6 +77,11 @@ export class KeptConnections implements Transport {
   /** From a connection: its exchange is complete and it can serve the next. */
   free(connection: UpstreamConnection): void {
     connection.rest();
+    if (connection.client !== null && this.queue.length > 0) {
+      // It serves none of those who wait; they are connected for once it is gone.
+      connection.close();
+      return;
+    }
     const job = this.queue.shift();
     if (job !== undefined) {
       job.onReady(connection);

@@ -2,6 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { TimerWheel } from '../io/wheel.ts';
 import { backendFixture } from '../snapshot/fixtures.ts';
 import type { Endpoint } from '../snapshot/resources.ts';
+import { createDialer } from './dial/dialer.ts';
+import { NO_MATERIALS } from './dial/tls-settings.ts';
 import { EndpointPool } from './endpoint-pool.ts';
 import { type SelectionSettings, select } from './selection.ts';
 import { EJECTED, OPEN, UNHEALTHY } from './watcher.ts';
@@ -9,9 +11,10 @@ import { EJECTED, OPEN, UNHEALTHY } from './watcher.ts';
 const wheel = new TimerWheel({ automatic: false });
 
 function pools(...endpoints: Partial<Endpoint>[]): EndpointPool[] {
+  const backend = backendFixture('ns/b');
+  const dialer = createDialer(backend, NO_MATERIALS);
   return endpoints.map(
-    (more, i) =>
-      new EndpointPool({ address: `10.0.0.${i}`, port: 80, weight: 1, ...more }, backendFixture('ns/b'), { wheel }),
+    (more, i) => new EndpointPool({ address: `10.0.0.${i}`, port: 80, weight: 1, ...more }, backend, dialer, { wheel }),
   );
 }
 

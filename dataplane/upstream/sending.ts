@@ -44,7 +44,7 @@ export const OVER = 6;
 export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeOwner, TimerOwner {
   chosenAtMs = 0;
   verdict: Verdict = UNDECIDED;
-  protected readonly exchange: Exchange;
+  readonly exchange: Exchange;
   protected readonly upstream: Upstream;
   protected readonly options: ForwardOptions;
   protected wheel!: TimerWheel;

@@ -1,9 +1,9 @@
 /** How the requests to one endpoint get their channels: over kept HTTP/1.1 connections, or as streams of HTTP/2 sessions. */
-import type { LookupFunction } from 'node:net';
 import type { ChunkLimits } from '../codec/chunked.ts';
 import type { HeadLimits } from '../codec/fields.ts';
 import type { TimerWheel } from '../io/wheel.ts';
 import type { ReadMode } from '../io/wire.ts';
+import type { Dialer, DialTarget } from './dial/dialer.ts';
 import type { Job } from './job.ts';
 
 /** What `request` did: a connection was given or is being made; the job waits in the queue; both are full; the endpoint is gone. */
@@ -25,11 +25,9 @@ export interface Transport {
 }
 
 /** Where the connections of a transport lead, and what holds for them. May change while they live. */
-export interface Target {
-  readonly address: string;
-  readonly port: number;
-  /** For an address that is a name. */
-  readonly lookup: LookupFunction;
+export interface Target extends DialTarget {
+  /** Of another one there is another transport. */
+  readonly dialer: Dialer;
   readonly wheel: TimerWheel;
   readonly readMode: ReadMode;
   readonly headLimits: HeadLimits;

@@ -1,10 +1,14 @@
 /** A backend as the data plane holds it: its endpoints' pools and the balancer over them. Lives through generations and is updated in place. */
+import { isDeepStrictEqual } from 'node:util';
 import type { TimerWheel } from '../io/wheel.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import { type BackendView, endpointName } from '../snapshot/backend/view.ts';
 import type { BackendResource, Endpoint, EndpointsResource } from '../snapshot/resources.ts';
 import { type LastHeard, LatencyMeter } from './balance/latency-meter.ts';
 import { Choice, type NoPick, withdraw } from './choice.ts';
+import { createDialer } from './dial/dialer.ts';
+import { TlsFailures } from './dial/tls-failures.ts';
+import { type Materials, NO_MATERIALS } from './dial/tls-settings.ts';
 import { EndpointPool, type PoolDependencies } from './endpoint-pool.ts';
 import { type BackendGuardState, type EndpointGuardState, type GuardDependencies, Guards } from './guards.ts';
 import { SharedRetries } from './retry/shared.ts';
@@ -64,7 +68,7 @@ export interface Upstream {
   /** The head of a response of `pool` is there, and not passed on yet: a sticky cookie is set. */
   answered(exchange: Exchange, pool: EndpointPool): void;
   /** Takes over new settings and endpoints. Pools of endpoints that stay are kept; those of others finish what they have and close. */
-  update(backend: BackendResource, endpoints: EndpointsResource): void;
+  update(backend: BackendResource, endpoints: EndpointsResource, materials?: Materials): void;
   /** What the data plane has found out by itself. */
   view(view: BackendView): void;
   /** Idle connections close now, busy ones when their exchange ends. */
@@ -77,6 +81,7 @@ export function createUpstream(
   backend: BackendResource,
   endpoints: EndpointsResource,
   deps: UpstreamDependencies,
+  materials: Materials = NO_MATERIALS,
 ): Upstream {
   let settings = backend;
   let sent: readonly Endpoint[] = endpoints.endpoints;
@@ -101,7 +106,7 @@ export function createUpstream(
       if (!known.delete(name)) fresh.push(pool);
       pool.endpoint = endpoint;
       pool.weight = endpoint.weight;
-      pool.configure(settings);
+      pool.configure(settings, dialer);
       pool.allowLocal(allowLocal);
       equip(pool);
       pool.block(UNHEALTHY, unhealthy.has(name));
@@ -116,7 +121,7 @@ export function createUpstream(
   }
 
   function create(endpoint: Endpoint): EndpointPool {
-    const pool = new EndpointPool(endpoint, settings, deps);
+    const pool = new EndpointPool(endpoint, settings, dialer, deps);
     pool.onBlocked = () => {
       choice.blocked(pool);
       deps.onBlocked?.();
@@ -175,6 +180,10 @@ export function createUpstream(
     counter: deps.counter ?? null,
   });
 
+  let held = materials;
+  const failures = new TlsFailures(name, { ...deps, now: deps.wheel.now });
+  let dialer = createDialer(backend, materials, failures.note);
+
   rebuild();
   return {
     id: backend.id,
@@ -191,7 +200,11 @@ export function createUpstream(
       return refusal;
     },
     answered: (exchange, pool) => choice.answered(exchange, pool),
-    update: (next, list) => {
+    update: (next, list, given = NO_MATERIALS) => {
+      if (dialsOtherwise(settings, next) || given.certificate !== held.certificate || given.trust !== held.trust) {
+        dialer = createDialer(next, given, failures.note);
+        held = given;
+      }
       settings = next;
       sent = list.endpoints;
       allowLocal = list.names?.allowLocal === true;
@@ -223,6 +236,10 @@ export function createUpstream(
       return pools.map((pool) => ({ ...stateOf(pool, shares.get(pool) ?? 0), ...guards.stateOf(pool) }));
     },
   };
+}
+
+function dialsOtherwise(a: BackendResource, b: BackendResource): boolean {
+  return a.protocol !== b.protocol || a.proxyProtocol !== b.proxyProtocol || !isDeepStrictEqual(a.tls, b.tls);
 }
 
 function stateOf(pool: EndpointPool, share: number): EndpointState {

@@ -19,6 +19,7 @@ export function drain(channel: Channel, contentLength: number): void {
 }
 
 class Drain implements Job {
+  readonly exchange = null;
   private readonly channel: Channel;
   private bytes = 0;
 

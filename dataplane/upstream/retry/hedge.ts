@@ -22,7 +22,7 @@ export class Hedge implements Job, Attempt {
   readonly chosenAtMs: number;
   verdict: Verdict = UNDECIDED;
   sentAtMs = 0;
-  private readonly exchange: Exchange;
+  readonly exchange: Exchange;
   private readonly options: ForwardOptions;
   private readonly owner: HedgeOwner;
   /** ms for a response head; 0 is off. */
