@@ -139,6 +139,8 @@ export class Exchange {
   grpcStatus = NO_STATUS;
   /** When the client's grpc-timeout is over, in the time of `startedAtMs`; 0: it set none. */
   deadlineMs = 0;
+  /** x-forwarded-client-cert is of our making: what a client sends under that name is not passed on. */
+  ownClientCert = false;
   /** Why it went to the rule's fallback (`unavailable`, `status`, …); empty: it did not. */
   fallback = '';
   /** The code a policy in dry run would have refused it with; the first one counts. */

@@ -12,6 +12,7 @@ const subject: Subject = {
   consumer: 'acme',
   groups: ['gold', 'staff'],
   scopes: ['orders:read'],
+  certificate: null,
   claims: { level: 3, email_verified: true, realm: { roles: ['admin'] }, 'https://example.com/tier': 'gold' },
 };
 

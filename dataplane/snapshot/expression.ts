@@ -23,6 +23,18 @@ export interface Subject {
   readonly groups: readonly string[];
   readonly scopes: readonly string[];
   readonly claims: Readonly<Record<string, unknown>>;
+  /** Verified; null: the connection shows none, and all of it is empty. */
+  readonly certificate: CertificateSubject | null;
+}
+
+export interface CertificateSubject {
+  readonly subject: string;
+  readonly commonName: string;
+  readonly dnsNames: readonly string[];
+  readonly uris: readonly string[];
+  readonly emails: readonly string[];
+  readonly spiffeId: string;
+  readonly fingerprint: string;
 }
 
 export interface Expression {
@@ -30,6 +42,8 @@ export interface Expression {
   readonly holds: (subject: Subject) => boolean;
   /** Whether it asks who calls. */
   readonly asksIdentity: boolean;
+  /** Whether it asks for the certificate of the connection. */
+  readonly asksCertificate: boolean;
   /** Patterns given to `matches`, and where they stand (characters from 0). */
   readonly patterns: readonly { readonly pattern: string; readonly at: number }[];
 }
@@ -98,6 +112,36 @@ class AuthVariable {
   }
 }
 
+const NO_NAMES: readonly string[] = [];
+
+class CertificateVariable {
+  readonly #subject: Subject;
+  constructor(subject: Subject) {
+    this.#subject = subject;
+  }
+  get subject(): string {
+    return this.#subject.certificate?.subject ?? '';
+  }
+  get commonName(): string {
+    return this.#subject.certificate?.commonName ?? '';
+  }
+  get dnsNames(): readonly string[] {
+    return this.#subject.certificate?.dnsNames ?? NO_NAMES;
+  }
+  get uris(): readonly string[] {
+    return this.#subject.certificate?.uris ?? NO_NAMES;
+  }
+  get emails(): readonly string[] {
+    return this.#subject.certificate?.emails ?? NO_NAMES;
+  }
+  get spiffeId(): string {
+    return this.#subject.certificate?.spiffeId ?? '';
+  }
+  get fingerprint(): string {
+    return this.#subject.certificate?.fingerprint ?? '';
+  }
+}
+
 const environment = new Environment({ limits: LIMITS })
   .registerType('tidegate.Request', {
     ctor: RequestVariable,
@@ -115,8 +159,21 @@ const environment = new Environment({ limits: LIMITS })
     ctor: AuthVariable,
     fields: { consumer: 'string', groups: 'list<string>', scopes: 'list<string>', claims: 'map<string, dyn>' },
   })
+  .registerType('tidegate.Certificate', {
+    ctor: CertificateVariable,
+    fields: {
+      subject: 'string',
+      commonName: 'string',
+      dnsNames: 'list<string>',
+      uris: 'list<string>',
+      emails: 'list<string>',
+      spiffeId: 'string',
+      fingerprint: 'string',
+    },
+  })
   .registerVariable('request', 'tidegate.Request')
-  .registerVariable('auth', 'tidegate.Auth');
+  .registerVariable('auth', 'tidegate.Auth')
+  .registerVariable('certificate', 'tidegate.Certificate');
 
 /** Throws ExpressionError. */
 export function compileExpression(source: string): Expression {
@@ -127,12 +184,16 @@ export function compileExpression(source: string): Expression {
   if (!valid) throw expressionError(error);
   // What is looked up in claims has a type only at run time.
   if (type !== 'bool' && type !== 'dyn') throw new ExpressionError(`is a ${type}, not a bool`, 0);
-  const survey: Survey = { asksIdentity: false, patterns: [] };
+  const survey: Survey = { asksIdentity: false, asksCertificate: false, patterns: [] };
   inspect(run.ast, survey, 0);
   return {
     ...survey,
     holds(subject) {
-      const result = run({ request: new RequestVariable(subject), auth: new AuthVariable(subject) });
+      const result = run({
+        request: new RequestVariable(subject),
+        auth: new AuthVariable(subject),
+        certificate: new CertificateVariable(subject),
+      });
       if (typeof result !== 'boolean') throw new EvaluationError('the result is not a bool');
       return result;
     },
@@ -155,6 +216,7 @@ function expressionError(error: unknown): ExpressionError {
 
 interface Survey {
   asksIdentity: boolean;
+  asksCertificate: boolean;
   readonly patterns: { readonly pattern: string; readonly at: number }[];
 }
 
@@ -163,6 +225,7 @@ const LOOPS = new Set(['all', 'exists', 'exists_one', 'filter', 'map']);
 function inspect(node: ASTNode, survey: Survey, loops: number): void {
   let depth = loops;
   if (node.op === 'id' && node.args === 'auth') survey.asksIdentity = true;
+  if (node.op === 'id' && node.args === 'certificate') survey.asksCertificate = true;
   if (node.op === 'rcall') {
     const [name, , parameters] = node.args;
     if (name === 'bind') throw new ExpressionError('cel.bind is not allowed', node.start);

@@ -78,6 +78,9 @@ export function requestText(exchange: Exchange, options: ForwardOptions, expect:
       case 19:
         if (name === 'proxy-authorization') continue;
         break;
+      case 23:
+        if (name === 'x-forwarded-client-cert' && !trusted && !exchange.ownClientCert) continue;
+        break;
     }
     // biome-ignore lint/style/useTemplate: a template has each part converted to a string, by a call
     text = text + name + ': ' + value + '\r\n';

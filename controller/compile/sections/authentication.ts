@@ -4,6 +4,7 @@ import type { MethodName, MethodSpec } from '../../api/v1alpha1/sections/authent
 import type { SectionSpec } from '../../model/policy.ts';
 import { compileApiKey } from './authentication/api-key.ts';
 import { compileBasic } from './authentication/basic.ts';
+import { compileClientCertificate } from './authentication/client-certificate.ts';
 import { compileForward } from './authentication/forward.ts';
 import { compileIntrospection } from './authentication/introspection.ts';
 import { compileJwt } from './authentication/jwt.ts';
@@ -28,6 +29,7 @@ const METHODS: { readonly [K in MethodName]: CompileMethod<K> } = {
   forward: compileForward,
   oidc: compileOidc,
   signature: compileSignature,
+  clientCertificate: compileClientCertificate,
 };
 
 export function compileAuthentication(

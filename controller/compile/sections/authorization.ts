@@ -3,6 +3,7 @@ import type { PathMatch } from '@tidegate/dataplane/snapshot/primitives';
 import type { AuthorizationRule, TimeWindow } from '@tidegate/dataplane/snapshot/sections/authorization';
 import type { AuthorizationSpec } from '../../api/v1alpha1/sections/authorization.ts';
 import type { SectionSpec } from '../../model/policy.ts';
+import { compileCertificateMatch } from '../certificate-match.ts';
 import type { Compiled } from './compile.ts';
 
 type RuleSpec = NonNullable<AuthorizationSpec['rules']>[number];
@@ -32,6 +33,7 @@ function compileRule(rule: RuleSpec): AuthorizationRule {
     paths: (rule.paths ?? []).map(compilePath),
     addresses: rule.addresses ?? [],
     times: (rule.times ?? []).map(compileTime),
+    ...(rule.certificate === undefined ? {} : { certificate: compileCertificateMatch(rule.certificate) }),
     ...(rule.cel === undefined ? {} : { cel: rule.cel }),
   };
 }

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { headerName } from '../primitives.ts';
 import { apiKeyMethod } from './authentication/api-key.ts';
 import { basicMethod } from './authentication/basic.ts';
+import { clientCertificateMethod } from './authentication/client-certificate.ts';
 import { forwardMethod } from './authentication/forward.ts';
 import { introspectionMethod } from './authentication/introspection.ts';
 import { jwtMethod } from './authentication/jwt.ts';
@@ -22,6 +23,7 @@ export const authenticationMethod = z.discriminatedUnion('kind', [
   forwardMethod,
   oidcMethod,
   signatureMethod,
+  clientCertificateMethod,
 ]);
 export type AuthenticationMethod = z.infer<typeof authenticationMethod>;
 export type MethodKind = AuthenticationMethod['kind'];

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { pathMatch } from '../primitives.ts';
+import { certificateMatch } from './certificate.ts';
 
 const MINUTES_A_DAY = 1440;
 const name = z.string().min(1).max(253);
@@ -42,6 +43,8 @@ const rule = z.strictObject({
   /** CIDR blocks or addresses of the client. */
   addresses: z.array(z.string()).max(256).default([]),
   times: z.array(timeWindow).max(16).default([]),
+  /** Of the client's connection; one without any is not meant. */
+  certificate: certificateMatch.optional(),
   /** An expression (snapshot/expression.ts). */
   cel: z.string().min(1).max(1024).optional(),
 });

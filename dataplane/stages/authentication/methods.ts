@@ -28,6 +28,7 @@ const LOADERS: { readonly [K in MethodKind]: () => Promise<MethodModule<K>> } = 
   jwt: () => import('./jwt.ts'),
   introspection: () => import('./introspection.ts'),
   oidc: () => import('./oidc.ts'),
+  clientCertificate: () => import('./client-certificate.ts'),
 };
 
 const loaded: { [K in MethodKind]?: MethodModule<K> } = {};

@@ -1,6 +1,7 @@
 /** Expressions on requests. The library is loaded when a snapshot first holds one. */
 import type { Exchange } from '../../pipeline/exchange.ts';
 import { NO_CLAIMS } from '../../pipeline/identity.ts';
+import type { PeerCertificate } from '../../pipeline/tls-peer.ts';
 import { parseQuery } from '../../pipeline/values.ts';
 import type { Expression, ExpressionError, Subject } from '../../snapshot/expression.ts';
 import { StageError } from '../stage-error.ts';
@@ -79,5 +80,8 @@ export class ExchangeSubject implements Subject {
   }
   get claims(): Readonly<Record<string, unknown>> {
     return this.#exchange.identity?.claims ?? NO_CLAIMS;
+  }
+  get certificate(): PeerCertificate | null {
+    return this.#exchange.downstream.tls?.certificate ?? null;
   }
 }

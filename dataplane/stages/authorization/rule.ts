@@ -1,6 +1,7 @@
 /** One rule, ready to be asked. A part that is not configured is null. */
 import type { BlockList } from 'node:net';
 import { addressList, listHolds } from '../../pipeline/addresses.ts';
+import { compileCertificateMatch } from '../../pipeline/certificate-match.ts';
 import type { Exchange } from '../../pipeline/exchange.ts';
 import type { Identity } from '../../pipeline/identity.ts';
 import { compilePathTest, type PathTest } from '../../pipeline/path-test.ts';
@@ -41,6 +42,9 @@ export function compileRule(
   const scopes = config.scopes.length === 0 ? null : config.scopes;
   const claims = config.claims.length === 0 ? null : config.claims.map(compileClaim);
   const expression = config.cel === undefined ? null : createExpression(config.cel, `${field}.cel`);
+  const certificate = config.certificate === undefined ? null : compileCertificateMatch(config.certificate);
+  // Of an allow rule only: what a deny rule says of certificates has to hold against who shows none.
+  const needsCertificate = certificate !== null || (allows && expression?.asksCertificate === true);
   const failures = expression === null ? null : errors();
   const asksIdentity = consumers !== null || groups !== null || scopes !== null || claims !== null;
   // A deny rule whose expression asks who calls is asked of nobody too: else `!('staff' in auth.groups)` would let strangers pass.
@@ -48,6 +52,10 @@ export function compileRule(
 
   function ask(exchange: Exchange): Held {
     if (request !== null && !request(exchange)) return 'no';
+    if (needsCertificate) {
+      const shown = exchange.downstream.tls?.certificate ?? null;
+      if (shown === null || (certificate !== null && !certificate(shown))) return 'no';
+    }
     const { identity } = exchange;
     if (identity === null) {
       if (needsIdentity) return 'anonymous';

@@ -4,6 +4,7 @@ import { exactlyOneOf, withRules } from '../../rule.ts';
 import { headerName, label, listMap } from '../common.ts';
 import { apiKey } from './authentication/api-key.ts';
 import { basic } from './authentication/basic.ts';
+import { clientCertificate } from './authentication/client-certificate.ts';
 import { forward } from './authentication/forward.ts';
 import { introspection } from './authentication/introspection.ts';
 import { jwt } from './authentication/jwt.ts';
@@ -19,6 +20,7 @@ const methodKinds = {
   forward: forward.optional(),
   oidc: oidc.optional(),
   signature: signature.optional(),
+  clientCertificate: clientCertificate.optional(),
 };
 export type MethodName = keyof typeof methodKinds;
 const METHOD_NAMES = Object.keys(methodKinds) as MethodName[];

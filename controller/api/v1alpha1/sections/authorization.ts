@@ -3,6 +3,7 @@ import { compileExpression, type ExpressionError } from '@tidegate/dataplane/sna
 import { z } from 'zod';
 import { regexProblem } from '../../regex/regex.ts';
 import { exactlyOneOf, withRules } from '../../rule.ts';
+import { certificateMatch } from '../certificate-match.ts';
 import { cidr, label, listMap, show } from '../common.ts';
 import { method, pathMatch } from '../matching.ts';
 
@@ -78,7 +79,7 @@ const cel = withRules(z.string().min(1).max(1024), {
   test: (value) => celProblem(value) ?? true,
 }).meta({
   description:
-    'An expression in CEL (cel.dev) that must be true. It knows request.method, path, host, headers, query, address, time and auth.consumer, groups, scopes, claims. ' +
+    'An expression in CEL (cel.dev) that must be true. It knows request.method, path, host, headers, query, address, time and auth.consumer, groups, scopes, claims, and certificate.subject, commonName, dnsNames, uris, emails, spiffeId, fingerprint. ' +
     'Where it can not be told, as a claim is missing, an allow rule does not hold and a deny rule does. The pattern of matches must be a literal.',
 });
 
@@ -100,6 +101,7 @@ const rule = z.strictObject({
   paths: z.array(pathMatch).min(1).max(16).optional().describe('One of these paths.'),
   addresses: z.array(cidr).min(1).max(32).optional().describe('The address of the client lies in one of these.'),
   times: z.array(timeWindow).min(1).max(8).optional().describe('It is one of these times.'),
+  certificate: certificateMatch('The connection shows a client certificate with one of these.').optional(),
   cel: cel.optional(),
 });
 
@@ -118,7 +120,7 @@ export const authorization = z
   })
   .meta({
     description:
-      'Who may do what. A caller who said nothing of itself is meant by no rule that asks for consumers, groups, scopes or claims, nor by an allow rule whose expression names auth.',
+      'Who may do what. A caller who said nothing of itself is meant by no rule that asks for consumers, groups, scopes or claims, nor by an allow rule whose expression names auth; the same with connections without a client certificate.',
   });
 export type AuthorizationSpec = z.output<typeof authorization>;
 
