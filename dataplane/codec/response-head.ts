@@ -25,6 +25,7 @@ import {
 
 export class ResponseHead {
   status = 0;
+  major = 1;
   minor = 1;
   /** End-to-end fields: name, value, …; names are lower-case. */
   fields: string[] = [];

@@ -24,6 +24,12 @@ export const ENDINGS: { readonly [F in AttemptFailure]: Ending } = {
     detail: 'Connecting to the backend took too long.',
     reason: 'connect',
   },
+  refused: {
+    status: 503,
+    code: 'upstream-overflow',
+    detail: 'The backend takes no more requests now.',
+    reason: 'connect',
+  },
   timeout: {
     status: 504,
     code: 'upstream-timeout',

@@ -11,6 +11,7 @@ import type { Candidate, Tally } from './balance/balancer.ts';
 import type { LatencyMeter } from './balance/latency-meter.ts';
 import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS } from './connection.ts';
 import type { Dialer } from './dial/dialer.ts';
+import { Sessions } from './http2/sessions.ts';
 import type { Job } from './job.ts';
 import { KeptConnections } from './kept-connections.ts';
 import { createLookups, type Lookups } from './lookup.ts';
@@ -65,7 +66,8 @@ export class EndpointPool implements Candidate, Target {
   maxConnections = 0;
   maxPending = 0;
   maxStreams = MAX_STREAMS;
-  private protocol: BackendProtocol | null = null;
+  /** What it speaks; null only while it is made. */
+  protocol: BackendProtocol | null = null;
   private transport!: Transport;
   /** Transports of former settings, as long as they have connections. */
   private former: Transport[] = [];
@@ -186,7 +188,7 @@ export class EndpointPool implements Candidate, Target {
     this.protocol = protocol;
     this.dialer = dialer;
     this.session = null;
-    this.transport = new KeptConnections(this);
+    this.transport = protocol === 'http2' ? new Sessions(this) : new KeptConnections(this);
     if (before === null) return;
     const jobs = before.release();
     before.drain();

@@ -95,7 +95,7 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     this.pool?.answered(this, seen, this.lastByteAtMs - this.chosenAtMs);
     if (this.options.retry !== null && this.retriesStatus(head, grpcStatus)) return;
     const headers = new Headers(head.fields);
-    if (this.options.via !== '') headers.add('via', `1.${head.minor} ${this.options.via}`);
+    if (this.options.via !== '') headers.add('via', `${head.major}.${head.minor} ${this.options.via}`);
     exchange.status = status;
     exchange.responseHeaders = headers;
     exchange.upstreamMs = this.lastByteAtMs - this.sentAtMs;
@@ -198,17 +198,14 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     const pool = this.pool as EndpointPool;
     if (state === OVER) return;
     if (failure === 'connect' || failure === 'connect-timeout') this.failAttempt(failure);
-    else if (state === SENT) {
-      if (
-        failure === 'stale' &&
-        !this.repeated &&
-        IDEMPOTENT.has(this.exchange.method) &&
-        this.upload?.repeatable !== false
-      ) {
+    else if (failure === 'no-upgrade') {
+      this.answer(502, 'upstream-protocol', 'The backend takes no WebSocket over HTTP/2.');
+    } else if (state === SENT) {
+      if (this.repeats(failure)) {
         this.repeated = true;
         this.channel = null;
         this.upload?.pause();
-        this.request(pool, true);
+        this.request(pool, failure === 'stale');
       } else this.failAttempt(failure === 'stale' ? 'reset' : failure);
     } else if (state === RESPONDING) {
       pool.failed(this, 'reset');
@@ -217,6 +214,12 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
       pool.failed(this, failure === 'protocol' ? 'protocol' : 'reset');
       this.breakOff(failure === 'protocol' ? 'upstream-protocol' : 'upstream-aborted');
     } else this.finishTunnel('');
+  }
+
+  /** Whether the same endpoint is asked once more: it has seen nothing of the request, or what it has seen does no harm. */
+  private repeats(failure: Failure): boolean {
+    if (this.repeated || this.upload?.repeatable === false) return false;
+    return failure === 'refused' || (failure === 'stale' && IDEMPOTENT.has(this.exchange.method));
   }
 
   onDeadline(): void {

@@ -20,6 +20,8 @@ export interface Job {
   onWritable(): void;
   /** The endpoint has left the backend before the job had a connection: nothing was sent, and it is waited for no longer. */
   onGone(): void;
+  /** The connection it waited for carries fewer exchanges at a time than was thought: it waits for none any more, and may ask again. */
+  onCrowded(): void;
   /** The connection is of no use any more. */
   onFailure(failure: Failure): void;
   /** The timer that the job armed through the channel. */
@@ -32,6 +34,10 @@ export type Failure =
   | 'connect-timeout'
   /** Broken before the first byte of a response, on a connection that had served before: the other side may just have closed it as idle. */
   | 'stale'
+  /** HTTP/2: the endpoint says that it has done nothing with the request (RFC 9113 section 8.7). */
+  | 'refused'
+  /** HTTP/2: an upgrade was asked for, and the endpoint takes none (RFC 8441). Nothing was sent. */
+  | 'no-upgrade'
   /** Broken before the end of a response. */
   | 'reset'
   /** Not an HTTP response that could be passed on. */

@@ -29,6 +29,9 @@ const EXPECT_WAIT_MS = 1000;
 /** Endpoints tried when connecting fails; nothing was sent to any of them, so every method may be tried again. */
 const MAX_ENDPOINTS_TRIED = 3;
 
+/** Of a request body kept for an endpoint of HTTP/2 that refuses the stream, which any may when it goes away (GOAWAY). */
+const REFUSED_BYTES = 16 * 1024;
+
 /** No attempt of its own runs: before a retry, or while only a hedge is under way. */
 export const BETWEEN = 0;
 /** Waiting for a connection. */
@@ -137,6 +140,10 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
     if (this.state === WAITING && this.pool !== null) this.chooseOther(this.pool);
   }
 
+  onCrowded(): void {
+    if (this.state === WAITING && this.pool !== null) this.request(this.pool, this.repeated);
+  }
+
   private chooseOther(pool: EndpointPool): void {
     this.tried ??= [];
     this.tried.push(pool);
@@ -211,7 +218,9 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
   protected failAttempt(failure: AttemptFailure): void {
     this.pool?.failed(this, failure);
     this.failure = failure;
-    if (!this.again(ENDINGS[failure].reason, -1)) this.answerFailure(failure);
+    // One that failed to connect has had none of the body; one that refused may have had.
+    const lost = failure === 'refused' && this.upload?.repeatable === false;
+    if (lost || !this.again(ENDINGS[failure].reason, -1)) this.answerFailure(failure);
   }
 
   private answerFailure(failure: AttemptFailure): void {
@@ -373,13 +382,14 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
   /** Of the request body. */
   private keptBytes(): number {
     const { retry } = this.options;
+    let bytes = this.pool?.protocol === 'http2' ? REFUSED_BYTES : 0;
     if (
-      retry === null ||
-      retry.attempts === 0 ||
-      !this.mayRepeat(retry, this.exchange.grpc === NO_CALL ? 'status' : 'grpcUnavailable')
+      retry !== null &&
+      retry.attempts > 0 &&
+      this.mayRepeat(retry, this.exchange.grpc === NO_CALL ? 'status' : 'grpcUnavailable')
     )
-      return 0;
-    return this.exchange.downstream.requestLength > retry.bodyBytes ? 0 : retry.bodyBytes;
+      bytes = Math.max(bytes, retry.bodyBytes);
+    return this.exchange.downstream.requestLength > bytes ? 0 : bytes;
   }
 
   /** The running attempt is over, whatever became of it. */

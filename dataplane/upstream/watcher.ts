@@ -1,8 +1,8 @@
 /** What looks on at the attempts at an endpoint, and may refuse them: latency, outlier detection, breakers, limits. */
 import type { ForwardCode } from './seam.ts';
 
-/** Why an attempt had no whole response. `timeout`: none within the time given. */
-export type AttemptFailure = 'connect' | 'connect-timeout' | 'timeout' | 'reset' | 'protocol';
+/** Why an attempt had no whole response. `timeout`: none within the time given. `refused`: the endpoint has done nothing with it. */
+export type AttemptFailure = 'connect' | 'connect-timeout' | 'refused' | 'timeout' | 'reset' | 'protocol';
 
 /** What came of an attempt so far: nothing yet; answered below 500, and not broken off since; a 5xx or a failure. */
 export type Verdict = typeof UNDECIDED | typeof GOOD | typeof BAD;

@@ -1,6 +1,6 @@
 /** A copy of what was read of a request body, so that it can be sent again. One buffer that grows: a client's tiny chunks cost nothing more. */
 
-const FIRST_BYTES = 4096;
+const FIRST_BYTES = 1024;
 
 export class BodyCopy {
   private readonly maxBytes: number;

@@ -44,5 +44,6 @@ class Drain implements Job {
   onComplete(): void {}
   onWritable(): void {}
   onGone(): void {}
+  onCrowded(): void {}
   onFailure(): void {}
 }

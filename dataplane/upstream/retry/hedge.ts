@@ -63,14 +63,24 @@ export class Hedge implements Job, Attempt {
     this.fail('connect');
   }
 
+  onCrowded(): void {
+    this.request(false, 'connect');
+  }
+
   onFailure(failure: Failure): void {
-    if (failure !== 'stale') this.fail(failure);
-    else if (this.repeated) this.fail('reset');
+    const unanswered = failure === 'stale' || failure === 'no-upgrade' ? 'reset' : failure;
+    if ((failure !== 'stale' && failure !== 'refused') || this.repeated) this.fail(unanswered);
     else {
       this.repeated = true;
       this.channel = null;
-      if (this.pool.request(this, true) !== 'started') this.fail('reset');
+      this.request(failure === 'stale', unanswered);
     }
+  }
+
+  private request(fresh: boolean, otherwise: AttemptFailure): void {
+    if (this.pool.request(this, fresh) === 'started') return;
+    this.pool.withdraw(this);
+    this.fail(otherwise);
   }
 
   onDeadline(): void {
