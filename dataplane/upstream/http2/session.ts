@@ -75,6 +75,8 @@ export class Session implements TimerOwner {
     this.allowed = allowed;
     this.socket = dialer.dial(target, { client: proxied, ready: () => this.begin() }).socket;
     this.socket.setNoDelay(true);
+    // HTTP/2 knows no half-closed connections.
+    this.socket.allowHalfOpen = false;
     this.socket.on('error', () => {});
     this.socket.once('close', () => this.onClose());
     if (target.connectTimeoutMs > 0) target.wheel.arm(this.timer, target.connectTimeoutMs);
