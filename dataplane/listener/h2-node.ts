@@ -38,7 +38,7 @@ export class NodeHttp2Sessions implements Http2Sessions {
   private readonly timeouts: ListenerTimeouts;
   private readonly trustedHops: number;
   private readonly settings: http2.ServerOptions;
-  private readonly sessions = new Set<http2.ServerHttp2Session>();
+  private readonly sessions = new Map<http2.ServerHttp2Session, Socket>();
   private draining = false;
   private stopping = false;
   private inFlight = 0;
@@ -79,7 +79,7 @@ export class NodeHttp2Sessions implements Http2Sessions {
     // A socket that was accepted paused does not begin to read by itself.
     socket.resume();
     const session = http2.performServerHandshake(socket, this.settings);
-    this.sessions.add(session);
+    this.sessions.set(session, socket);
     session.once('close', () => {
       this.sessions.delete(session);
       if (this.sessions.size === 0) this.onEmpty?.();
@@ -99,17 +99,21 @@ export class NodeHttp2Sessions implements Http2Sessions {
   beginDrain(): void {
     if (this.draining) return;
     this.draining = true;
-    for (const session of this.sessions) sayGoodbye(session);
+    for (const session of this.sessions.keys()) sayGoodbye(session);
   }
 
   async close(graceMs: number): Promise<void> {
     this.beginDrain();
     this.stopping = true;
-    for (const session of this.sessions) session.close();
+    for (const session of this.sessions.keys()) session.close();
     if (this.sessions.size === 0) return;
     await new Promise<void>((resolve) => {
       const deadline = setTimeout(() => {
-        for (const session of this.sessions) session.destroy();
+        for (const [session, socket] of this.sessions) {
+          session.destroy();
+          // A session that was closed would wait for the client to close as well.
+          socket.destroy();
+        }
       }, graceMs);
       this.onEmpty = () => {
         clearTimeout(deadline);
