@@ -173,8 +173,8 @@ export class H2Downstream implements Downstream, TimerOwner {
       // A request body that is still coming is of no use any more (RFC 9113 section 8.1).
       if (!this.bodyDone) {
         stream.resume();
-        // A turn later: a reset on the heels of an answer without body overtakes it.
-        stream.once('finish', () => setImmediate(() => stream.close(NGHTTP2_NO_ERROR)));
+        // With trailers, those are its end.
+        if (this.bodiless || this.remaining >= 0) stream.once('finish', () => this.closeLater());
       }
     }
   }
@@ -199,8 +199,14 @@ export class H2Downstream implements Downstream, TimerOwner {
   private trailersOut: Headers | null = null;
 
   private sendTrailers(): void {
-    if (!this.stream.destroyed)
-      this.stream.sendTrailers(this.trailersOut === null ? {} : fieldObject(this.trailersOut));
+    if (this.stream.destroyed) return;
+    this.stream.sendTrailers(this.trailersOut === null ? {} : fieldObject(this.trailersOut));
+    if (!this.bodyDone) this.closeLater();
+  }
+
+  /** A turn later: a reset on the heels of an answer overtakes its end. */
+  private closeLater(): void {
+    setImmediate(() => this.stream.close(NGHTTP2_NO_ERROR));
   }
 
   /** Waits for a client that must read, or must send; not for one that we have paused. */
