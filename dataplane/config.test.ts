@@ -91,6 +91,18 @@ test('plaintext TCP is for loopback only and must be asked for', () => {
   expect(errorsOf({ TIDEGATE_CONTROLLER: '127.0.0.1.example.com:1', ...insecure })).toHaveLength(1);
 });
 
+test('the PROXY protocol is read on named ports from named sources only; one without the other is a mistake', () => {
+  expect(load(LOCAL).proxyProtocol).toEqual({ ports: [], from: [] });
+  const [name, from] = ['TIDEGATE_PROXY_PROTOCOL', 'TIDEGATE_PROXY_PROTOCOL_FROM'];
+  const both = { ...LOCAL, [name]: 'https, http', [from]: '10.0.0.0/8, 2001:db8::1' };
+  expect(load(both).proxyProtocol).toEqual({ ports: ['http', 'https'], from: ['10.0.0.0/8', '2001:db8::1'] });
+  expect(errorsOf({ ...LOCAL, [name]: 'http' })[0]).toContain(`needs ${from}`);
+  expect(errorsOf({ ...LOCAL, [from]: '10.0.0.0/8' })[0]).toContain(`needs ${name}`);
+  for (const wrong of ['on', 'http,tcp', ',']) expect(errorsOf({ ...both, [name]: wrong })[0]).toContain('must be off');
+  for (const wrong of ['10.0.0.0/33', 'lb.example', '10.0.0.0/8/8', '10.0.0.0/'])
+    expect(errorsOf({ ...both, [from]: wrong })[0]).toContain('must be addresses or CIDR blocks');
+});
+
 test('the URL of Redis comes from its variable or a file, and is never printed', () => {
   expect(load(LOCAL).redisUrl).toBeNull();
   const url = 'rediss://user:hidden@redis.example:6380/2';

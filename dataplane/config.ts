@@ -23,6 +23,7 @@ import {
   word,
 } from './setting.ts';
 import { type ListenerConfig, listenerConfigOf, listenerSettings } from './settings/listener.ts';
+import { type ProxyProtocolConfig, proxyProtocolOf, proxyProtocolSettings } from './settings/proxy-protocol.ts';
 import { storeSettings } from './settings/stores.ts';
 import { readStoreLocation } from './store/credentials/location.ts';
 import type { CredentialsSetup } from './store/credentials/open-credentials.ts';
@@ -50,6 +51,7 @@ const settings = {
     "DNS servers for names of backends, which they are asked for as they stand; empty: the machine's, with its hosts file and search domains",
   ),
   ...listenerSettings,
+  ...proxyProtocolSettings,
   TIDEGATE_ADMIN_HOST: setting(text(1), '127.0.0.1', 'an address', 'address of the admin pages'),
   TIDEGATE_ADMIN_PORT: setting(port, '9090', PORT, 'port of the admin pages; 0: any free port'),
   TIDEGATE_CONTROLLER: setting(
@@ -176,6 +178,7 @@ export interface Config {
   readonly maxRequests: number;
   readonly listener: ListenerConfig;
   readonly trustedHops: number;
+  readonly proxyProtocol: ProxyProtocolConfig;
   readonly metricsMaxRoutes: number;
   /** Null: none is configured. */
   readonly credentials: CredentialsSetup | null;
@@ -211,10 +214,15 @@ export function loadConfig(env: Environment, argv: readonly string[]): LoadedCon
   if (errors.length > 0) return { ok: false, errors };
   const complete = values as Values;
   const tls = tlsOf(complete, errors);
+  const proxyProtocol = proxyProtocolOf(complete, errors);
   const redisUrl = secretOf('TIDEGATE_REDIS_URL', complete, isRedisUrl, errors);
   const credentials = secretOf('TIDEGATE_CREDENTIALS', complete, (held) => readStoreLocation(held) !== null, errors);
   if (errors.length > 0) return { ok: false, errors };
-  return { ok: true, config: configOf(complete, tls, redisUrl, credentials), warnings: unknownVariables(env) };
+  return {
+    ok: true,
+    config: Object.freeze({ ...configOf(complete, tls, redisUrl, credentials), proxyProtocol }),
+    warnings: unknownVariables(env),
+  };
 }
 
 /** A misspelt variable that silently does nothing costs its author an afternoon; the controller's may stand in the same environment. */
@@ -258,8 +266,13 @@ function secretOf(
   return null;
 }
 
-function configOf(values: Values, tls: TlsFiles | null, redisUrl: string | null, credentials: string | null): Config {
-  return Object.freeze({
+function configOf(
+  values: Values,
+  tls: TlsFiles | null,
+  redisUrl: string | null,
+  credentials: string | null,
+): Omit<Config, 'proxyProtocol'> {
+  return {
     gateway: values.TIDEGATE_GATEWAY,
     nodeName: values.TIDEGATE_NODE_NAME,
     zone: values.TIDEGATE_ZONE,
@@ -290,7 +303,7 @@ function configOf(values: Values, tls: TlsFiles | null, redisUrl: string | null,
     redisTimeoutMs: values.TIDEGATE_REDIS_TIMEOUT_MS,
     credentials:
       credentials === null ? null : { location: credentials, staleForMs: values.TIDEGATE_CREDENTIALS_STALE_FOR_MS },
-  });
+  };
 }
 
 function accessLogOf(value: string): AccessLogTarget {

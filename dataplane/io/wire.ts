@@ -48,6 +48,8 @@ export class Wire {
   private claimed: PooledBuffer | null = null;
   private error: NodeJS.ErrnoException | null = null;
   private paused = false;
+  /** What was read of an accepted socket before it came here. */
+  private early: Buffer | null = null;
 
   /** Takes over an accepted socket (paused since it connected), or opens one. */
   constructor(owner: WireOwner, mode: ReadMode, from: net.Socket | OpenSocket) {
@@ -67,8 +69,10 @@ export class Wire {
       },
     };
     let events = mode === 'data';
-    if (from instanceof net.Socket) this.socket = events ? from : reopen(from, onread);
-    else {
+    if (from instanceof net.Socket) {
+      if (!events && from.readableLength > 0) this.early = from.read() as Buffer;
+      this.socket = events ? from : reopen(from, onread);
+    } else {
       const opened = from(events ? null : onread);
       this.socket = opened.socket;
       events = !opened.onread;
@@ -85,6 +89,12 @@ export class Wire {
 
   /** Starts reading on an accepted socket. */
   start(): void {
+    const { early } = this;
+    if (early !== null) {
+      this.early = null;
+      // Later, as for any other socket: who starts it is not ready for bytes yet.
+      process.nextTick(() => this.socket.destroyed || this.read(early, early.length));
+    }
     this.socket.resume();
   }
 

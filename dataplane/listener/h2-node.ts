@@ -77,7 +77,8 @@ export class NodeHttp2Sessions implements Http2Sessions {
     socket.setNoDelay(true);
     const peer = plainAddress(socket.remoteAddress);
     // A socket that was accepted paused does not begin to read by itself.
-    socket.resume();
+    // One with bytes in hand does: they would be lost between two readers.
+    if (socket.readableLength === 0) socket.resume();
     const session = http2.performServerHandshake(socket, this.settings);
     this.sessions.set(session, socket);
     session.once('close', () => {

@@ -15,7 +15,9 @@ import {
   type ListenerOptions,
   type ListenerStats,
   type ListenerTimeouts,
+  proxiedSockets,
 } from './options.ts';
+import type { ProxiedSockets } from './proxied-sockets.ts';
 
 /**
  * libuv accepts one connection a turn of the event loop from each listening socket: a worker whose turns are long would leave clients waiting
@@ -50,6 +52,7 @@ export class Http1Listener implements Listener {
   private readonly servers: net.Server[] = [];
   private readonly connections = new Set<Http1Connection>();
   private readonly addresses: AddressCounts;
+  private readonly proxied: ProxiedSockets | null;
   private inFlight = 0;
   private requests = 0;
   private refused = 0;
@@ -61,6 +64,7 @@ export class Http1Listener implements Listener {
     this.limits = { ...DEFAULT_LISTENER_LIMITS, ...options.limits };
     this.timeouts = { ...DEFAULT_LISTENER_TIMEOUTS, ...options.timeouts };
     this.addresses = new AddressCounts(this.limits.maxConnectionsPerAddress);
+    this.proxied = proxiedSockets(options, this.limits, this.timeouts);
     this.wheel = options.wheel;
     this.trustedHops = options.trustedHops ?? 0;
     this.readMode = options.readMode ?? 'onread';
@@ -75,7 +79,7 @@ export class Http1Listener implements Listener {
       connections: this.connections.size,
       inFlight: this.inFlight,
       requests: this.requests,
-      refused: this.refused,
+      refused: this.refused + (this.proxied?.refused ?? 0),
       overflow: this.overflow,
     };
   }
@@ -97,6 +101,7 @@ export class Http1Listener implements Listener {
     const closed = Promise.all(
       this.servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
     );
+    this.proxied?.close();
     for (const connection of this.connections) connection.drain();
     if (this.connections.size > 0) {
       await new Promise<void>((resolve) => {
@@ -138,7 +143,8 @@ export class Http1Listener implements Listener {
     const backlog = reusePort ? SHARED_BACKLOG : BACKLOG;
     const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: false }, (socket) => {
       (this.accepted[place] as number)++;
-      this.accept(socket);
+      if (this.proxied === null) this.accept(socket);
+      else this.proxied.accept(socket, this.acceptProxied);
     });
     const place = this.servers.push(server) - 1;
     this.accepted.push(0);
@@ -153,6 +159,8 @@ export class Http1Listener implements Listener {
       });
     });
   }
+
+  private readonly acceptProxied = (socket: net.Socket): void => this.accept(socket);
 
   private accept(socket: net.Socket): void {
     const address =

@@ -1,3 +1,4 @@
+import type { BlockList } from 'node:net';
 import { type ChunkLimits, DEFAULT_CHUNK_LIMITS } from '../codec/chunked.ts';
 import { DEFAULT_HEAD_LIMITS } from '../codec/fields.ts';
 import type { Refusal } from '../codec/refusals.ts';
@@ -6,6 +7,7 @@ import type { TimerWheel } from '../io/wheel.ts';
 import type { ReadMode } from '../io/wire.ts';
 import type { Answer, Exchange } from '../pipeline/exchange.ts';
 import type { ListenerConfig } from '../settings/listener.ts';
+import { ProxiedSockets } from './proxied-sockets.ts';
 
 export interface ListenerLimits {
   readonly head: RequestHeadLimits;
@@ -94,10 +96,22 @@ export interface ListenerOptions {
   readonly timeouts?: Partial<ListenerTimeouts>;
   /** Proxies in front whose X-Forwarded-* are believed; see client-address.ts. Default 0. */
   readonly trustedHops?: number;
+  /** Whose PROXY protocol header is believed, and asked for. Default: nobody's. */
+  readonly proxiesFrom?: BlockList | null;
   /** Default `onread`. */
   readonly readMode?: ReadMode;
   /** Wall clock for the Date field, ms since the epoch. */
   readonly epochMs?: () => number;
+}
+
+/** Null: the listener reads no PROXY protocol. */
+export function proxiedSockets(
+  { proxiesFrom = null }: Pick<ListenerOptions, 'proxiesFrom'>,
+  { maxConnections }: Pick<ListenerLimits, 'maxConnections'>,
+  { headerMs }: Pick<ListenerTimeouts, 'headerMs'>,
+): ProxiedSockets | null {
+  if (proxiesFrom === null) return null;
+  return new ProxiedSockets({ from: proxiesFrom, timeoutMs: headerMs, maxWaiting: maxConnections });
 }
 
 export interface ListenerStats {

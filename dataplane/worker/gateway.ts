@@ -11,6 +11,7 @@ import { createRequestIds } from '../pipeline/request-id.ts';
 import { RUNTIME_DEFAULTS } from '../runtime/deps.ts';
 import type { RuntimeDescription } from '../runtime/describe.ts';
 import { Runtime } from '../runtime/runtime.ts';
+import { type ProxyPort, proxySources } from '../settings/proxy-protocol.ts';
 import type { BackendView } from '../snapshot/backend/view.ts';
 import type { Explanation } from '../snapshot/explain.ts';
 import { sheddingSection } from '../snapshot/sections/shedding.ts';
@@ -169,15 +170,23 @@ export class Gateway {
       trustedHops: this.#setup.trustedHops,
       ...listenerOptions(this.#setup.listener),
     };
+    const { proxyProtocol } = this.#setup;
+    const proxiesFrom = (port: ProxyPort) => proxySources(proxyProtocol, port);
     // The first request finds its stores.
     await this.#services.ready();
-    const http1 = createHttp1Listener({ ...common, port: httpPort });
+    const http1 = createHttp1Listener({ ...common, port: httpPort, proxiesFrom: proxiesFrom('http') });
     const http = await this.#open(http1, httpPort);
     this.#services.services.overload.accepted = http1.accepted;
     if (h2cPort === 0) return { httpPort: http, h2cPort: 0 };
     // node:http2 takes several megabytes a thread.
     const { createH2cListener } = await import('../listener/h2c.ts');
-    return { httpPort: http, h2cPort: await this.#open(createH2cListener({ ...common, port: h2cPort }), h2cPort) };
+    return {
+      httpPort: http,
+      h2cPort: await this.#open(
+        createH2cListener({ ...common, port: h2cPort, proxiesFrom: proxiesFrom('h2c') }),
+        h2cPort,
+      ),
+    };
   }
 
   async #open(listener: Listener, wanted: number): Promise<number> {

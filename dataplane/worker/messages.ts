@@ -3,6 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { LimitMemory } from '../limit/memory.ts';
 import type { LogFields, LogLevel } from '../log.ts';
 import type { ListenerConfig } from '../settings/listener.ts';
+import type { ProxyProtocolConfig } from '../settings/proxy-protocol.ts';
 import type { BackendView } from '../snapshot/backend/view.ts';
 import type { Rejection, ResourceBytes } from '../snapshot/decode.ts';
 import type { CredentialsSetup } from '../store/credentials/open-credentials.ts';
@@ -20,6 +21,7 @@ export interface WorkerSetup {
   /** Null: as the machine resolves names. */
   readonly dnsServers: readonly string[] | null;
   readonly trustedHops: number;
+  readonly proxyProtocol: ProxyProtocolConfig;
   /** Target of rules without a `shedding` section; 0: none. */
   readonly sheddingDelayMs: number;
   readonly maxRequests: number;
