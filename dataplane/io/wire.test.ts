@@ -104,7 +104,7 @@ describe.each<ReadMode>(['onread', 'data'])('%s', (mode) => {
     wire.flush();
     sent += 'last';
     expect(owner.drains).toBe(0);
-    peer.on('data', (bytes) => got.push(bytes)).resume();
+    peer.on('data', (bytes: Buffer) => got.push(bytes)).resume();
     await until(() => owner.drains > 0 && wire.unsent === 0);
     await until(() => Buffer.concat(got).length === sent.length);
     expect(Buffer.concat(got).toString('latin1') === sent).toBe(true);
@@ -153,7 +153,7 @@ describe.each<ReadMode>(['onread', 'data'])('%s', (mode) => {
     peer.write('still here');
     await until(() => owner.read.join('') === 'still here');
     const got: Buffer[] = [];
-    peer.on('data', (bytes) => got.push(bytes)).resume();
+    peer.on('data', (bytes: Buffer) => got.push(bytes)).resume();
     await once(peer, 'end');
     expect(Buffer.concat(got).length).toBe(body.length + 3);
     peer.end('bye');
@@ -166,7 +166,7 @@ describe.each<ReadMode>(['onread', 'data'])('%s', (mode) => {
     wire.writeBytes(Buffer.alloc(4_000_000, 'd'), null);
     wire.finishAndClose();
     let length = 0;
-    peer.on('data', (bytes) => {
+    peer.on('data', (bytes: Buffer) => {
       length += bytes.length;
     });
     await once(peer, 'end');
