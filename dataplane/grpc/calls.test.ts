@@ -353,3 +353,16 @@ test('drain: streams under way finish, the client opens the next ones elsewhere'
   expect((await over).code).toBe(status.OK);
   await closed;
 });
+
+test('a call may be silent for as long as its rule lets it, and either side ends the silence', async () => {
+  await gateway.serve([(await backend(named('a'))).port], { timeouts: { idleMs: 600 } });
+  const call = bidi(gateway.client());
+  const over = outcome(call);
+  for (let i = 0; i < 4; i++) {
+    await said(call, 'x');
+    await sleep(300);
+  }
+  const { code } = await over;
+  expect(code).toBe(status.UNAVAILABLE);
+  expect(gateway.finished[0]?.code).toMatch(/^(upstream-idle-timeout|body-timeout)$/);
+});

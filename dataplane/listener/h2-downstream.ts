@@ -1,6 +1,7 @@
 /** One HTTP/2 stream as the transport of an exchange. */
 import http2 from 'node:http2';
 import { allowedTrailers } from '../codec/chunked.ts';
+import { GRPC } from '../grpc/call.ts';
 import { Timer, type TimerOwner, type TimerWheel } from '../io/wheel.ts';
 import { type BodySink, type Downstream, type Exchange, LENGTH_UNKNOWN, type Release } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
@@ -152,10 +153,9 @@ export class H2Downstream implements Downstream, TimerOwner {
     }
     if (this.exchange !== null) this.exchange.bytesOut += chunk.length;
     const free = release === null ? stream.write(Buffer.from(chunk)) : stream.write(chunk, release);
-    if (!free) {
-      this.blocked = true;
-      this.watch();
-    }
+    if (!free) this.blocked = true;
+    // In a call either side's bytes keep the other from being late.
+    if (!free || this.exchange?.grpc === GRPC) this.watch();
     return free;
   }
 
@@ -209,13 +209,20 @@ export class H2Downstream implements Downstream, TimerOwner {
     setImmediate(() => this.stream.close(NGHTTP2_NO_ERROR));
   }
 
+  /** A call may be silent for as long as its rule lets both sides be; null: it is none. */
+  private get silenceMs(): number | null {
+    const { exchange } = this;
+    return exchange === null || exchange.grpc !== GRPC ? null : (exchange.rule?.idleTimeoutMs ?? null);
+  }
+
   /** Waits for a client that must read, or must send; not for one that we have paused. */
   private watch(): void {
     const { timeouts } = this;
     let delayMs = 0;
     if (this.over) delayMs = 0;
     else if (this.blocked) delayMs = timeouts.writeMs;
-    else if (this.sink !== null && !this.bodyDone && !this.stream.isPaused()) delayMs = timeouts.bodyMs;
+    else if (this.sink !== null && !this.bodyDone && !this.stream.isPaused())
+      delayMs = this.silenceMs ?? timeouts.bodyMs;
     if (delayMs > 0) this.wheel.arm(this.timer, delayMs);
     else this.wheel.disarm(this.timer);
   }

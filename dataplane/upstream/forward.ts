@@ -36,6 +36,8 @@ export function forward(exchange: Exchange, upstream: Upstream, options: Forward
 class Forward extends Sending implements TunnelOwner, PendingResponse {
   private readonly responder: Responder;
   private lastByteAtMs = 0;
+  /** Of the request, when the response was last looked at as idle. */
+  private lastProgress = 0;
   /** The backend broke off while the response stages had the head. */
   private lost = false;
   private responseLength = LENGTH_UNKNOWN;
@@ -261,8 +263,10 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
   private bodyOverdue(channel: Channel, nowMs: number): boolean {
     const { idleTimeoutMs } = this.options;
     if (idleTimeoutMs === 0 || nowMs - this.lastByteAtMs < idleTimeoutMs) return false;
-    // A client that does not read is the listener's business.
-    if (!channel.waiting) return true;
+    // A client that does not read is the listener's business, and one that still sends is not idle.
+    const sends = !channel.requestDone && channel.progress !== this.lastProgress;
+    if (!channel.waiting && !sends) return true;
+    this.lastProgress = channel.progress;
     this.lastByteAtMs = nowMs;
     return false;
   }
