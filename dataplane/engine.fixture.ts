@@ -10,6 +10,7 @@ import { type Exchange, NO_BODY } from './pipeline/exchange.ts';
 import { Headers } from './pipeline/headers.ts';
 import type { BackendResource, Endpoint, EndpointsResource } from './snapshot/resources.ts';
 import { StageCounters } from './telemetry/stage-counters.ts';
+import type { Materials } from './upstream/dial/tls-settings.ts';
 import { forward } from './upstream/forward.ts';
 import type { ForwardOptions, PendingResponse, Responder } from './upstream/seam.ts';
 import { createUpstream, type Upstream } from './upstream/upstream.ts';
@@ -135,6 +136,8 @@ export interface TestProxySettings {
   readonly forward?: Partial<ForwardOptions>;
   readonly backend?: Partial<BackendResource>;
   readonly pool?: Partial<BackendResource['pool']>;
+  /** What `backend.tls` goes by. */
+  readonly materials?: Materials;
   /** What is to be known of an endpoint but where it is. */
   readonly endpoint?: (port: number) => Partial<Endpoint>;
   /** The data plane's own. */
@@ -167,13 +170,14 @@ export class TestProxy {
     this.settings = settings;
     const { readMode = 'onread' } = settings;
     this.wheel = settings.wheel ?? new TimerWheel({ now: () => this.clock.ms, automatic: false });
-    this.upstream = createUpstream(this.backendResource(), this.endpointsAt(ports), {
+    const deps = {
       wheel: this.wheel,
       readMode,
       random: settings.random ?? (() => 0),
       ...(settings.zone === undefined ? {} : { zone: settings.zone }),
-      counter: (name, labels) => this.counters.counter(name, labels),
-    });
+      counter: this.counters.counter.bind(this.counters),
+    };
+    this.upstream = createUpstream(this.backendResource(), this.endpointsAt(ports), deps, settings.materials);
     const options: ForwardOptions = {
       rewrite: null,
       requestTimeoutMs: 0,
@@ -235,8 +239,8 @@ export class TestProxy {
     };
   }
 
-  update(ports: readonly number[]): void {
-    this.upstream.update(this.backendResource(), this.endpointsAt(ports));
+  update(ports: readonly number[], materials = this.settings.materials): void {
+    this.upstream.update(this.backendResource(), this.endpointsAt(ports), materials);
   }
 
   private endpointsAt(ports: readonly number[]): EndpointsResource {

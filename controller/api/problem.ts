@@ -40,6 +40,10 @@ export type ProblemReason =
   | 'SecretNotFound'
   /** A Secret that a policy refers to lacks a key, or holds what can't be used. */
   | 'SecretInvalid'
+  /** A Secret with a certificate or CAs does not exist, or can't be read. */
+  | 'CertificateNotFound'
+  /** A Secret that should hold a certificate or CAs holds none that could be used. */
+  | 'InvalidCertificate'
   /** A policy's target does not exist. */
   | 'TargetNotFound'
   /** A policy may not target this from its namespace. */

@@ -29,6 +29,7 @@ export function renderLine(program: string, line: LogLine, clock: () => Date): s
     case 'troubles':
       return [`${at}  ${line.msg ?? ''}`, ...troubleLines(line.troubles)].join('\n');
     case 'guard':
+    case 'tls':
     case 'health':
       return `${at}  ${String(line.backend)}  ${guardText(line)}`;
     default:

@@ -2,7 +2,7 @@
  * Store to resources, incrementally. What it gives is a pure function of the store's content; what it costs follows the change:
  * each object is compiled again only when something it reads differs.
  *
- * What an object reads: a Backend its Service and EndpointSlices; a Policy its targets and Secrets; a Route whether its Backends serve, and
+ * What an object reads: a Backend its Service, EndpointSlices and Secrets; a Policy its targets and Secrets; a Route whether its Backends serve, and
  * which policies win for its rules and Backends. Collisions between Routes touch their problems only, never their resources.
  */
 import { isDeepStrictEqual } from 'node:util';
@@ -121,7 +121,11 @@ export class Compiler {
       if (ref.kind === 'Backend') dirty.backends.set(keyOf(ref), ref);
       else if (ref.kind === 'Secret') {
         for (const name of [ref.name, ANY_SECRET])
-          for (const by of this.#store.references.referrers({ ...ref, name })) dirty.policies.add(keyOf(by));
+          for (const by of this.#store.references.referrers({ ...ref, name })) {
+            if (by.kind === 'Policy') dirty.policies.add(keyOf(by));
+            else if (by.kind === 'Backend') dirty.backends.set(keyOf(by), by);
+            else if (by.kind === 'Route') dirty.routes.add(keyOf(by));
+          }
       } else if (ref.kind === 'Service') {
         for (const by of this.#store.references.referrers(ref))
           if (by.kind === 'Backend') dirty.backends.set(keyOf(by), by);
@@ -253,7 +257,7 @@ export class Compiler {
             (by) =>
               by.kind === 'EndpointSlice' ? (this.#store.get('EndpointSlice', by.namespace, by.name) ?? []) : [],
           );
-    return { service, slices, allowLocal: this.#allowLocal };
+    return { service, slices, secrets: this.#secrets, allowLocal: this.#allowLocal };
   }
 
   #settleRoute(key: ObjectKey, dirty: Dirty, step: Step): void {

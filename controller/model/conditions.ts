@@ -10,6 +10,8 @@ const REFERENCE_REASONS: ReadonlySet<ProblemReason> = new Set([
   'ServiceUnsupported',
   'SecretNotFound',
   'SecretInvalid',
+  'CertificateNotFound',
+  'InvalidCertificate',
 ]);
 
 /** The most a condition's message may hold is 32 Ki characters; a person reads fewer. */

@@ -54,10 +54,12 @@ function targetsOf(object: StoreObject): ObjectKey[] {
           if (typeof name === 'string') targets.add(`Backend/${namespace}/${name}`);
         }
       }
+      for (const secret of tlsSecrets(field(object.spec, 'tls'), 0)) targets.add(`Secret/${namespace}/${secret}`);
       break;
     case 'Backend': {
       const name = field(field(object.spec, 'service'), 'name');
       if (typeof name === 'string') targets.add(`Service/${namespace}/${name}`);
+      for (const secret of tlsSecrets(field(object.spec, 'tls'), 0)) targets.add(`Secret/${namespace}/${secret}`);
       break;
     }
     case 'Policy':
@@ -95,6 +97,15 @@ function* secretNames(value: unknown, depth: number): IterableIterator<string> {
         if (typeof name === 'string') yield name;
       }
     } else yield* secretNames(inner, depth + 1);
+  }
+}
+
+/** Of `spec.tls`, wherever they stand in it. */
+function* tlsSecrets(value: unknown, depth: number): IterableIterator<string> {
+  if (typeof value !== 'object' || value === null || depth > MAX_DEPTH) return;
+  for (const [key, inner] of Object.entries(value)) {
+    if (key === 'secret' && typeof inner === 'string') yield inner;
+    else yield* tlsSecrets(inner, depth + 1);
   }
 }
 

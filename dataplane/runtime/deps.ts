@@ -5,11 +5,12 @@ import type { LogError } from '../pipeline/run.ts';
 import type { BackendResource, EndpointsResource } from '../snapshot/resources.ts';
 import type { Services } from '../stages/services.ts';
 import type { Counter } from '../telemetry/stage-counters.ts';
+import type { Materials } from '../upstream/dial/tls-settings.ts';
 import type { ForwardOptions, Responder } from '../upstream/seam.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 
 export interface RuntimeDeps {
-  readonly createUpstream: (backend: BackendResource, endpoints: EndpointsResource) => Upstream;
+  readonly createUpstream: (backend: BackendResource, endpoints: EndpointsResource, materials: Materials) => Upstream;
   readonly forward: (exchange: Exchange, upstream: Upstream, options: ForwardOptions, responder: Responder) => void;
   /** Once an exchange, when it is over. */
   readonly onFinish: (exchange: Exchange) => void;

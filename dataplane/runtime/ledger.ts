@@ -5,6 +5,7 @@
 import type { Rejection, RulePlace } from '../snapshot/decode.ts';
 import type { BackendResource, EndpointsResource, PolicyResource, Resource } from '../snapshot/resources.ts';
 import { RevisionSum } from '../snapshot/revision.ts';
+import type { Materials } from '../upstream/dial/tls-settings.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { RulePart } from './compile-rule.ts';
 import type { PolicyPart } from './rule-chain.ts';
@@ -29,6 +30,7 @@ export interface HeldPolicy extends PolicyPart {
 export interface HeldBackend {
   readonly resource: BackendResource;
   readonly endpoints: EndpointsResource;
+  readonly materials: Materials;
   readonly upstream: Upstream;
   readonly born: number;
 }

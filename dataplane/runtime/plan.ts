@@ -17,6 +17,7 @@ import type { BackendResource, EndpointsResource, PolicyResource, RuleResource }
 import { createStage, referencesOfSection } from '../stages/registry.ts';
 import { Secret } from '../stages/secret.ts';
 import { StageError } from '../stages/stage-error.ts';
+import { createTlsSettings, type Materials, NO_MATERIALS, sameMaterials } from '../upstream/dial/tls-settings.ts';
 import type { MirrorBudget } from '../upstream/mirrors.ts';
 import { compileRefusal, compileRule, type Parts, policyIdsOf, type RulePart, referencesOf } from './compile-rule.ts';
 import type { RuntimeDeps } from './deps.ts';
@@ -193,28 +194,54 @@ class Draft implements Parts {
       return;
     }
     const sent = held.resource?.kind === 'backend' ? held.resource : null;
-    this.references.set(id, [...new Set([sent, before?.resource].flatMap((one) => (one ? [one.endpoints] : [])))]);
-    const found = sent === null ? null : this.#endpointsOf(sent, before);
-    if (sent !== null && found === null) {
-      this.#reject(id, held.hash, new StageError('endpoints', `there is no ${sent.endpoints}, or it was rejected`));
-    } else if (sent !== null) {
-      this.rejected.set(id, null);
-    }
+    this.references.set(id, [...new Set([sent, before?.resource].flatMap((one) => (one ? partsOf(one) : [])))]);
+    const given = sent === null ? null : this.#partsOf(sent, before);
+    if (sent !== null && given instanceof StageError) this.#reject(id, held.hash, given);
+    else if (sent !== null) this.rejected.set(id, null);
+    const found = given instanceof StageError ? null : given;
     const resource = found === null ? before?.resource : sent;
-    const endpoints = found ?? (before && (this.#endpointsOf(before.resource, before) ?? before.endpoints));
-    if (!resource || !endpoints) {
+    const parts =
+      found ?? (before && { ...before, endpoints: this.#endpointsOf(before.resource, before) ?? before.endpoints });
+    if (!resource || !parts) {
       this.#markDependents(id);
-    } else if (before !== undefined) {
-      this.backends.set(id, { ...before, resource, endpoints, made: false });
+      return;
+    }
+    const { endpoints, materials } = parts;
+    if (before !== undefined) {
+      this.backends.set(id, { ...before, resource, endpoints, materials, made: false });
     } else {
       try {
-        const upstream = deps.createUpstream(resource, endpoints);
-        this.backends.set(id, { resource, endpoints, upstream, born: generation, made: true });
+        const upstream = deps.createUpstream(resource, endpoints, materials);
+        this.backends.set(id, { resource, endpoints, materials, upstream, born: generation, made: true });
       } catch (error) {
         this.#reject(id, held.hash, error);
       }
       this.#markDependents(id);
     }
+  }
+
+  /** What a backend is made of; an error where a part is missing, or broken. */
+  #partsOf(
+    backend: BackendResource,
+    before: HeldBackend | undefined,
+  ): Pick<HeldBackend, 'endpoints' | 'materials'> | StageError {
+    const endpoints = this.#endpointsOf(backend, before);
+    if (endpoints === null) return new StageError('endpoints', `there is no ${backend.endpoints}, or it was rejected`);
+    const { tls } = backend;
+    if (tls === undefined) return { endpoints, materials: NO_MATERIALS };
+    const certificate = tls.certificate === undefined ? null : this.#heldOf(tls.certificate)?.resource;
+    if (certificate !== null && certificate?.kind !== 'certificate')
+      return new StageError('tls.certificate', `there is no ${tls.certificate}, or it was rejected`);
+    const trust = tls.trust === undefined ? null : this.#heldOf(tls.trust)?.resource;
+    if (trust !== null && trust?.kind !== 'trust')
+      return new StageError('tls.trust', `there is no ${tls.trust}, or it was rejected`);
+    const materials = before === undefined ? { certificate, trust } : kept(before.materials, { certificate, trust });
+    try {
+      if (materials !== before?.materials) createTlsSettings(tls, materials);
+    } catch (error) {
+      return new StageError('tls', `can not be used: ${messageOf(error)}`);
+    }
+    return { endpoints, materials };
   }
 
   /** What was sent, else what the backend had from the same resource before. */
@@ -313,6 +340,15 @@ class Draft implements Parts {
 
 /** What other resources are made of, and nothing by itself. */
 const PARTS = /^(?:endpoints|secret|credentials|certificate|trust)\//;
+
+function partsOf({ endpoints, tls }: BackendResource): string[] {
+  return [endpoints, tls?.certificate, tls?.trust].filter((id) => id !== undefined);
+}
+
+/** The materials as they were, where they are the same. */
+function kept(before: Materials, now: Materials): Materials {
+  return sameMaterials(before, now) ? before : now;
+}
 
 function overlaid<V>(over: ReadonlyMap<string, V | null>, base: ReadonlyMap<string, V>, id: string): V | undefined {
   const value = over.get(id);

@@ -9,6 +9,7 @@ import { Pipeline } from '../pipeline/run.ts';
 import type { Rejection } from '../snapshot/decode.ts';
 import type { Explanation } from '../snapshot/explain.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
+import { sameMaterials } from '../upstream/dial/tls-settings.ts';
 import { MirrorBudget } from '../upstream/mirrors.ts';
 import type { RuntimeDeps } from './deps.ts';
 import { describeLedger, type RuntimeDescription } from './describe.ts';
@@ -210,9 +211,10 @@ export class Runtime {
     for (const [id, backend] of plan.backends) {
       const old = this.#ledger.backends.get(id);
       if (backend === null || old === undefined) continue;
-      if (old.resource === backend.resource && old.endpoints === backend.endpoints) continue;
+      const { resource, endpoints, materials } = backend;
+      if (old.resource === resource && old.endpoints === endpoints && sameMaterials(old.materials, materials)) continue;
       try {
-        backend.upstream.update(backend.resource, backend.endpoints);
+        backend.upstream.update(resource, endpoints, materials);
       } catch (error) {
         const hash = plan.held.get(id)?.hash ?? this.#ledger.held.get(id)?.hash ?? '';
         failed.push({ id, hash, message: `could not be updated: ${messageOf(error)}` });

@@ -84,7 +84,8 @@ export class ShapingScene {
 
   constructor(random?: () => number) {
     this.runtime = new Runtime({
-      createUpstream: (backend, endpoints) => createUpstream(backend, endpoints, { wheel: this.#wheel }),
+      createUpstream: (backend, endpoints, materials) =>
+        createUpstream(backend, endpoints, { wheel: this.#wheel }, materials),
       forward,
       onFinish: (exchange) => this.finished.push(exchange),
       logError: (message, _exchange, error) => this.errors.push(`${message}: ${error}`),

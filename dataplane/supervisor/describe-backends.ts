@@ -24,6 +24,8 @@ export interface DescribedEndpoint {
   /** Ejections in a row, and ms until it is back: of the worker that has most. Absent: no outlier ejection; not ejected. */
   readonly ejections?: number;
   readonly ejectedForMs?: number;
+  /** Why the last TLS handshake of a worker with it failed; absent: none did. */
+  readonly tlsError?: string;
   /** Absent: it is not checked. */
   readonly check?: CheckedEndpoint;
 }
@@ -48,6 +50,7 @@ export function describeEndpoints(
     for (const { breaker } of same) if (breaker !== undefined) breakers[breaker] = (breakers[breaker] ?? 0) + 1;
     const ejections = most(same, ({ ejections: own }) => own);
     const ejectedForMs = most(same, ({ ejectedForMs: own }) => own);
+    const tlsError = same.find((one) => one.tlsError !== undefined)?.tlsError;
     const check = checks?.get(name);
     const latencyMs = most(same, ({ latencyMs: own }) => own);
     return {
@@ -62,6 +65,7 @@ export function describeEndpoints(
       ...(Object.keys(breakers).length === 0 ? {} : { breakers }),
       ...(ejections === undefined ? {} : { ejections }),
       ...(ejectedForMs === undefined ? {} : { ejectedForMs }),
+      ...(tlsError === undefined ? {} : { tlsError }),
       ...(check === undefined ? {} : { check }),
     };
   });

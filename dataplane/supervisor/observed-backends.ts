@@ -6,7 +6,9 @@
 import { type BackendView, NOTHING_SEEN } from '../snapshot/backend/view.ts';
 import type { Rejection } from '../snapshot/decode.ts';
 import type { BackendResource, Endpoint, EndpointNames, EndpointsResource, Resource } from '../snapshot/resources.ts';
+import type { CertificateResource, TrustResource } from '../snapshot/tls.ts';
 import type { Change } from '../sync/held.ts';
+import { type Materials, NO_MATERIALS } from '../upstream/dial/tls-settings.ts';
 
 /** A backend whose endpoints are held too. */
 export interface ObservedBackend {
@@ -16,6 +18,8 @@ export interface ObservedBackend {
   readonly names?: EndpointNames | undefined;
   /** Names resolved as far as they are known. */
   readonly endpoints: readonly Endpoint[];
+  /** What its `tls` refers to. */
+  readonly materials: Materials;
 }
 
 /** Told of every backend that came or changed, and of those that went. */
@@ -25,10 +29,14 @@ export interface Observer {
   close(): void;
 }
 
+/** Certificates and CAs of backends alone: those of Routes are nothing to this thread. */
+const WATCHED = /^(?:backend|endpoints|(?:certificate|trust)\/backend)\//;
+
 export class ObservedBackends {
   readonly #tell: (views: ReadonlyMap<string, BackendView>) => void;
   readonly #backends = new Map<string, BackendResource>();
   readonly #endpoints = new Map<string, EndpointsResource>();
+  readonly #certificates = new Map<string, CertificateResource | TrustResource>();
   readonly #views = new Map<string, BackendView>();
   readonly #observers: Observer[] = [];
   readonly #changed = new Set<string>();
@@ -51,12 +59,14 @@ export class ObservedBackends {
     const refused = new Set(rejected.map(({ id, hash }) => `${id} ${hash}`));
     const touched = new Set<string>();
     const lists = new Set<string>();
+    const parts = new Set<string>();
     for (const id of change.removed) {
       if (this.#backends.delete(id)) touched.add(id);
       if (this.#endpoints.delete(id)) lists.add(id);
+      if (this.#certificates.delete(id)) parts.add(id);
     }
     for (const bytes of change.upsert) {
-      if (!bytes.id.startsWith('backend/') && !bytes.id.startsWith('endpoints/')) continue;
+      if (!WATCHED.test(bytes.id)) continue;
       if (refused.has(`${bytes.id} ${bytes.hash}`)) continue;
       const resource = JSON.parse(Buffer.from(bytes.body).toString()) as Resource;
       if (resource.kind === 'backend') {
@@ -65,7 +75,14 @@ export class ObservedBackends {
       } else if (resource.kind === 'endpoints') {
         this.#endpoints.set(resource.id, resource);
         lists.add(resource.id);
+      } else if (resource.kind === 'certificate' || resource.kind === 'trust') {
+        this.#certificates.set(resource.id, resource);
+        parts.add(resource.id);
       }
+    }
+    if (parts.size > 0) {
+      for (const { id, tls } of this.#backends.values())
+        if (parts.has(tls?.certificate ?? '') || parts.has(tls?.trust ?? '')) touched.add(id);
     }
     if (lists.size > 0) {
       for (const { id, endpoints } of this.#backends.values()) if (lists.has(endpoints)) touched.add(id);
@@ -78,7 +95,18 @@ export class ObservedBackends {
     const list = resource === undefined ? undefined : this.#endpoints.get(resource.endpoints);
     if (resource === undefined || list === undefined) return undefined;
     const { endpoints: sent, names } = list;
-    return { resource, sent, names, endpoints: this.#views.get(id)?.endpoints ?? sent };
+    const endpoints = this.#views.get(id)?.endpoints ?? sent;
+    return { resource, sent, names, endpoints, materials: this.#materialsOf(resource) };
+  }
+
+  #materialsOf({ tls }: BackendResource): Materials {
+    if (tls?.certificate === undefined && tls?.trust === undefined) return NO_MATERIALS;
+    const certificate = this.#certificates.get(tls.certificate ?? '');
+    const trust = this.#certificates.get(tls.trust ?? '');
+    return {
+      certificate: certificate?.kind === 'certificate' ? certificate : null,
+      trust: trust?.kind === 'trust' ? trust : null,
+    };
   }
 
   /** Of all backends whose endpoints are held too. */

@@ -243,6 +243,7 @@ const STAGE_HELP: Readonly<Record<string, string>> = {
   shed: 'Requests turned away because not all could be served.',
   retries: 'Retries and hedges by backend, what they were for, and what became of them.',
   retry_budget_exhausted: 'Retries and hedges that were wanted and that the budget of the backend had no room for.',
+  upstream_tls_errors: 'TLS handshakes with endpoints that failed, by backend and reason.',
   redis_commands: 'What was asked of Redis, by outcome.',
 };
 

@@ -8,7 +8,7 @@ import { type LastHeard, LatencyMeter } from './balance/latency-meter.ts';
 import { Choice, type NoPick, withdraw } from './choice.ts';
 import { createDialer } from './dial/dialer.ts';
 import { TlsFailures } from './dial/tls-failures.ts';
-import { type Materials, NO_MATERIALS } from './dial/tls-settings.ts';
+import { type Materials, NO_MATERIALS, sameMaterials } from './dial/tls-settings.ts';
 import { EndpointPool, type PoolDependencies } from './endpoint-pool.ts';
 import { type BackendGuardState, type EndpointGuardState, type GuardDependencies, Guards } from './guards.ts';
 import { SharedRetries } from './retry/shared.ts';
@@ -45,6 +45,8 @@ export interface EndpointState extends EndpointGuardState {
   readonly share: number;
   /** What peak EWMA takes its latency to be; 0: not known. Only there. */
   readonly latencyMs?: number;
+  /** Why the last TLS handshake with it failed, such as `expired (CERT_HAS_EXPIRED)`; absent: it did not. */
+  readonly tlsError?: string;
   /** Why it gets no requests; empty: it gets some. */
   readonly blocked: readonly ('unhealthy' | 'ejected' | 'open')[];
 }
@@ -182,7 +184,7 @@ export function createUpstream(
 
   let held = materials;
   const failures = new TlsFailures(name, { ...deps, now: deps.wheel.now });
-  let dialer = createDialer(backend, materials, failures.note);
+  let dialer = createDialer(backend, materials, failures);
 
   rebuild();
   return {
@@ -201,8 +203,8 @@ export function createUpstream(
     },
     answered: (exchange, pool) => choice.answered(exchange, pool),
     update: (next, list, given = NO_MATERIALS) => {
-      if (dialsOtherwise(settings, next) || given.certificate !== held.certificate || given.trust !== held.trust) {
-        dialer = createDialer(next, given, failures.note);
+      if (dialsOtherwise(settings, next) || !sameMaterials(given, held)) {
+        dialer = createDialer(next, given, failures);
         held = given;
       }
       settings = next;
@@ -233,7 +235,10 @@ export function createUpstream(
     },
     states: () => {
       const shares = choice.shares();
-      return pools.map((pool) => ({ ...stateOf(pool, shares.get(pool) ?? 0), ...guards.stateOf(pool) }));
+      return pools.map((pool) => ({
+        ...stateOf(pool, shares.get(pool) ?? 0, failures.lastOf(pool)),
+        ...guards.stateOf(pool),
+      }));
     },
   };
 }
@@ -242,7 +247,7 @@ function dialsOtherwise(a: BackendResource, b: BackendResource): boolean {
   return a.protocol !== b.protocol || a.proxyProtocol !== b.proxyProtocol || !isDeepStrictEqual(a.tls, b.tls);
 }
 
-function stateOf(pool: EndpointPool, share: number): EndpointState {
+function stateOf(pool: EndpointPool, share: number, tlsError: string | null): EndpointState {
   const { name, weight, active, connections, blocked, latency, wheel } = pool;
   const reasons: EndpointState['blocked'][number][] = [];
   if ((blocked & UNHEALTHY) !== 0) reasons.push('unhealthy');
@@ -255,6 +260,7 @@ function stateOf(pool: EndpointPool, share: number): EndpointState {
     connections,
     share: round(share, 4),
     ...(latency !== null && { latencyMs: round(latency.at(wheel.now(), active), 2) }),
+    ...(tlsError !== null && { tlsError }),
     blocked: reasons,
   };
 }

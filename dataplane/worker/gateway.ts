@@ -90,9 +90,9 @@ export class Gateway {
     const upstreamDeps = { wheel: this.#wheel, fineWheel: this.#fineWheel, zone: setup.zone, counter, log, lookups };
     this.#blocked = new BlockedReport(this.#upstreams, onBlocked);
     this.#runtime = new Runtime({
-      createUpstream: (backend, endpoints) => {
+      createUpstream: (backend, endpoints, materials) => {
         const onBlocked = (): void => this.#blocked.changed(backend.id);
-        return this.#track(createUpstream(backend, endpoints, { ...upstreamDeps, onBlocked }));
+        return this.#track(createUpstream(backend, endpoints, { ...upstreamDeps, onBlocked }, materials));
       },
       forward,
       onFinish: createRecord({

@@ -6,6 +6,7 @@ import { breaker } from './backend/breaker.ts';
 import { dns } from './backend/dns.ts';
 import { health } from './backend/health.ts';
 import { pool } from './backend/pool.ts';
+import { protocol, proxyProtocol, proxyWhereOwn, tls, tlsWhereSpoken } from './backend/transport.ts';
 import { address, conditions, duration, gateway, integer, objectName, show } from './common.ts';
 
 const portError = (issue: { input?: unknown }) =>
@@ -51,10 +52,12 @@ export const backendSpec = withRules(
     service: service.optional(),
     hosts: z.array(host).min(1).max(256).optional().describe('Fixed addresses.'),
     dns: dns.optional(),
-    protocol: z.enum(['http1']).default('http1').describe('What the backend speaks: http1 (HTTP/1.1 without TLS).'),
+    protocol,
+    tls: tls.optional(),
+    proxyProtocol,
     balancing: balancing.optional(),
     timeouts: z
-      .strictObject({ connect: duration('For a new connection to be there. Default 2s.').optional() })
+      .strictObject({ connect: duration('For a new connection to be there, TLS included. Default 2s.').optional() })
       .optional()
       .describe('How long things may take.'),
     pool: pool.optional(),
@@ -62,6 +65,8 @@ export const backendSpec = withRules(
     breaker: breaker.optional(),
   }),
   exactlyOneOf('service', 'hosts', 'dns'),
+  tlsWhereSpoken,
+  proxyWhereOwn,
 );
 export type BackendSpec = z.output<typeof backendSpec>;
 

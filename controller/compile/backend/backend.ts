@@ -1,5 +1,5 @@
-/** A Backend as its two resources, and what a Route is told when there is none. Pure. */
-import type { BackendResource, EndpointsResource } from '@tidegate/dataplane/snapshot/resources';
+/** A Backend as its resources, and what a Route is told when there is none. Pure. */
+import type { Resource } from '@tidegate/dataplane/snapshot/resources';
 import { durationMs } from '../../api/duration.ts';
 import type { ProblemReason } from '../../api/problem.ts';
 import type { BackendModel } from '../../model/backend.ts';
@@ -9,11 +9,12 @@ import { compileBreaker } from './breaker.ts';
 import { compileEndpoints } from './endpoints.ts';
 import { compileHealth } from './health.ts';
 import { compilePool } from './pool.ts';
+import { compileMaterials, compileTransport } from './transport.ts';
 
 const DEFAULT_CONNECT_TIMEOUT_MS = 2_000;
 
 /** None for a Backend that is invalid or whose Service can't be followed: Routes answer for it themselves. */
-export function compileBackend(backend: BackendModel): [BackendResource, EndpointsResource] | [] {
+export function compileBackend(backend: BackendModel): Resource[] {
   const { spec } = backend;
   if (spec === null || backend.problems.length > 0) return [];
   const path = `${backend.ref.namespace}/${backend.ref.name}`;
@@ -22,7 +23,7 @@ export function compileBackend(backend: BackendModel): [BackendResource, Endpoin
     {
       kind: 'backend',
       id: `backend/${path}`,
-      protocol: spec.protocol,
+      ...compileTransport(spec, backend),
       balancing: compileBalancing(spec.balancing, backend.uid ?? path),
       connectTimeoutMs: timeouts?.connect === undefined ? DEFAULT_CONNECT_TIMEOUT_MS : durationMs(timeouts.connect),
       pool: compilePool(pool),
@@ -31,6 +32,7 @@ export function compileBackend(backend: BackendModel): [BackendResource, Endpoin
       endpoints: `endpoints/${path}`,
     },
     compileEndpoints(`endpoints/${path}`, backend),
+    ...compileMaterials(backend),
   ];
 }
 
@@ -57,6 +59,17 @@ export function refusalOf(backend: BackendModel | undefined, namespace: string, 
       failure: { status: 500, code: 'backend-invalid', message: 'The backend of this route is invalid.' },
       reason: 'BackendInvalid',
       message: `Backend ${namespace}/${name} is invalid: ${problem.path}: ${problem.message}`,
+    };
+  }
+  if (problem.reason === 'CertificateNotFound' || problem.reason === 'InvalidCertificate') {
+    return {
+      failure: {
+        status: 503,
+        code: 'backend-certificate',
+        message: 'A certificate that the backend of this route needs is not available.',
+      },
+      reason: problem.reason,
+      message: `Backend ${namespace}/${name}: ${problem.message}`,
     };
   }
   return {

@@ -54,14 +54,16 @@ function backendText({ backend, fail }: WeightedBackend, ledger: Ledger): string
   return `${balancing} over ${endpoints} ${endpoints === 1 ? 'endpoint' : 'endpoints'} (of one worker: ${connections} connections, ${active} busy${kept(held.upstream)})`;
 }
 
-/** Those that get no requests, by the first reason each. */
+/** Those that get no requests, by the first reason each, and the first that TLS fails with. */
 function kept(upstream: Upstream): string {
   const counts = new Map<Reason, number>();
   for (const { blocked } of upstream.states()) {
     const [reason] = blocked;
     if (reason !== undefined) counts.set(reason, (counts.get(reason) ?? 0) + 1);
   }
-  return Array.from(counts, ([reason, count]) => `, ${count} ${BLOCKED[reason]}`).join('');
+  const [tlsError] = upstream.states().flatMap((state) => state.tlsError ?? []);
+  const texts = Array.from(counts, ([reason, count]) => `, ${count} ${BLOCKED[reason]}`);
+  return `${texts.join('')}${tlsError === undefined ? '' : `, TLS fails: ${tlsError}`}`;
 }
 
 /** Null: it is forwarded. */

@@ -39,7 +39,8 @@ export class ListeningGateway {
     response.end(`${request.method} ${request.url}`);
   });
   readonly #runtime = new Runtime({
-    createUpstream: (backend, endpoints) => createUpstream(backend, endpoints, { wheel: this.#wheel }),
+    createUpstream: (backend, endpoints, materials) =>
+      createUpstream(backend, endpoints, { wheel: this.#wheel }, materials),
     forward,
     onFinish: () => {},
     logError: (message, _exchange, error) => this.errors.push(`${message}: ${error}`),

@@ -75,7 +75,13 @@ function weighted(groups: readonly Group[]): Endpoint[] {
   const scale = scaleOf(filled, Math.max(0, ...shares));
   return filled.flatMap(({ of, addresses }, i) => {
     const weight = Math.max(1, Math.round((shares[i] ?? 0) * scale));
-    return addresses.map((address) => ({ ...of, address, weight }));
+    const named = isIP(of.address) === 0;
+    return addresses.map((address) => ({
+      ...of,
+      address,
+      weight,
+      ...(named && address !== of.address && { hostName: of.address }),
+    }));
   });
 }
 

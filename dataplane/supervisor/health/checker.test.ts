@@ -1,12 +1,16 @@
 /** Probes at real servers that really fail. */
 import { once } from 'node:events';
 import http from 'node:http';
+import https from 'node:https';
 import net, { type AddressInfo } from 'node:net';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { afterEach, expect, test } from 'vitest';
 import { silentLog } from '../../log.ts';
 import type { ActiveHealth } from '../../snapshot/backend/health.ts';
 import { backendFixture, endpointsFixture } from '../../snapshot/fixtures.ts';
+import type { BackendResource } from '../../snapshot/resources.ts';
+import { TestCertificates } from '../../upstream/dial/certificates.fixture.ts';
+import { type Materials, NO_MATERIALS } from '../../upstream/dial/tls-settings.ts';
 import { HealthChecker } from './checker.ts';
 import { healthService } from './grpc-probe.ts';
 import type { ProbeOutcome, ProbeResult } from './probe.ts';
@@ -55,11 +59,17 @@ class Scene {
     cleanups.push(() => this.checker.close());
   }
 
-  watch(active: ActiveHealth | undefined, addresses: string[], id = ID): void {
+  watch(
+    active: ActiveHealth | undefined,
+    addresses: string[],
+    id = ID,
+    more: Partial<BackendResource> = {},
+    materials: Materials = NO_MATERIALS,
+  ): void {
     const health = active === undefined ? {} : { health: { active, panicPercent: 50 } };
     const { endpoints } = endpointsFixture('shop/api', ...addresses);
-    const resource = { ...backendFixture('shop/api', health), id };
-    this.checker.backend(id, { resource, sent: endpoints, endpoints });
+    const resource = { ...backendFixture('shop/api', health), ...more, id };
+    this.checker.backend(id, { resource, sent: endpoints, endpoints, materials });
   }
 
   get unhealthy(): string[] {
@@ -189,6 +199,42 @@ test.each<[string, (socket: net.Socket) => void, ProbeOutcome['result']]>([
   scene.watch(activeHealth(HTTP, { timeoutMs: result === 'timeout' ? 100 : 15_000 }), [address]);
   await expect.poll(() => scene.unhealthy, PATIENCE).toEqual([address]);
   expect(scene.lastOf(address)).toMatchObject({ healthy: false, result });
+});
+
+test('HTTP: goes over TLS as requests do, with the same verification, and by new certificates once they change', async () => {
+  const certificates = new TestCertificates('other');
+  cleanups.push(() => certificates.remove());
+  const pair = certificates.issue('server', ['DNS:api.test']);
+  const address = await listen(
+    https.createServer(pair, (_request, response) => response.end()) as unknown as net.Server,
+  );
+  const scene = new Scene();
+  const trusting = (authority: string): Materials => ({ certificate: null, trust: certificates.trust(authority) });
+  const own = { tls: { serverName: 'api.test', trust: 'trust/backend/test/plain/ca' }, protocol: 'http2' as const };
+  scene.watch(activeHealth(HTTP), [address], ID, own, trusting('ca'));
+  await expect.poll(() => scene.count('success'), PATIENCE).toBeGreaterThan(1);
+  scene.watch(activeHealth(HTTP), [address], ID, own, trusting('other'));
+  await expect.poll(() => scene.unhealthy, PATIENCE).toEqual([address]);
+  expect(scene.lastOf(address)).toMatchObject({ result: 'connect', detail: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' });
+  scene.watch(activeHealth(HTTP), [address], ID, own, trusting('ca'));
+  await expect.poll(() => scene.unhealthy, PATIENCE).toEqual([]);
+});
+
+test('HTTP: a backend that wants the PROXY protocol gets a header that names nobody', async () => {
+  let first = '';
+  const address = await listen(
+    net.createServer((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', (bytes) => {
+        first = bytes.toString();
+        socket.end('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
+      });
+    }),
+  );
+  const scene = new Scene();
+  scene.watch(activeHealth(HTTP), [address], ID, { proxyProtocol: 'v1' });
+  await expect.poll(() => scene.count('success'), PATIENCE).toBeGreaterThan(0);
+  expect(first).toMatch(/^PROXY UNKNOWN\r\nGET \/healthz /);
 });
 
 test('HTTP: a closed port has no connection', async () => {

@@ -7,9 +7,12 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Log } from '../../log.ts';
 import type { ActiveHealth } from '../../snapshot/backend/health.ts';
 import { endpointName } from '../../snapshot/backend/view.ts';
+import type { BackendResource } from '../../snapshot/resources.ts';
 import { Notices } from '../../telemetry/notices.ts';
+import { createDialer } from '../../upstream/dial/dialer.ts';
+import { createTlsSettings, type Materials, sameMaterials } from '../../upstream/dial/tls-settings.ts';
 import type { ObservedBackend, Observer } from '../observed-backends.ts';
-import { openProbe, type ProbeOutcome, type ProbeResult } from './probe.ts';
+import { openProbe, type ProbeOutcome, type ProbeResult, type ProbeTransport } from './probe.ts';
 import { ProbeSlots } from './probe-slots.ts';
 import { ProbedEndpoint, type ProbingDeps } from './probed-endpoint.ts';
 import { firstWaitMs } from './verdict.ts';
@@ -34,8 +37,15 @@ export interface CheckedEndpoint {
   readonly detail: string;
 }
 
+/** With what it was made of. */
+interface BackendTransport extends ProbeTransport {
+  readonly of: Pick<BackendResource, 'tls' | 'proxyProtocol'>;
+  readonly materials: Materials;
+}
+
 interface CheckedBackend {
   settings: ActiveHealth;
+  transport: BackendTransport;
   readonly endpoints: Map<string, ProbedEndpoint>;
   readonly counts: Map<ProbeResult, number>;
   readonly notices: Notices;
@@ -58,18 +68,21 @@ export class HealthChecker implements Observer {
   }
 
   /** See Observer. The states of endpoints that stay are kept. */
-  backend(id: string, { resource, endpoints }: ObservedBackend): void {
+  backend(id: string, { resource, endpoints, materials }: ObservedBackend): void {
     const settings = resource.health?.active;
     if (settings === undefined) {
       this.gone(id);
       return;
     }
-    const checked = this.#backends.get(id) ?? this.#watch(id, settings);
-    if (!isDeepStrictEqual(checked.settings, settings)) {
+    const before = this.#backends.get(id);
+    const transport = transportOf(resource, materials, before?.transport ?? null);
+    const checked = before ?? this.#watch(id, settings, transport);
+    if (!isDeepStrictEqual(checked.settings, settings) || checked.transport !== transport) {
       checked.settings = settings;
+      checked.transport = transport;
       const { size } = checked.endpoints;
       for (const [i, endpoint] of [...checked.endpoints.values()].entries()) {
-        endpoint.configure(settings, firstWaitMs(i, size, settings.intervalMs));
+        endpoint.configure(settings, transport, firstWaitMs(i, size, settings.intervalMs));
       }
     }
     // What is behind a name is probed once it is resolved, address by address.
@@ -88,7 +101,9 @@ export class HealthChecker implements Observer {
     const room = Math.max(0, this.#maxEndpoints - this.#endpoints);
     this.#bound(id, added.length - room);
     for (const [i, [name, endpoint]] of added.slice(0, room).entries()) {
-      const probed = new ProbedEndpoint(name, endpoint, settings, this.#probing, (from, outcome, changed) =>
+      const { address, port, hostName } = endpoint;
+      const target = { address, port, hostName };
+      const probed = new ProbedEndpoint(name, target, settings, transport, this.#probing, (from, outcome, changed) =>
         this.#take(id, checked, from, outcome, changed),
       );
       checked.endpoints.set(name, probed);
@@ -128,9 +143,9 @@ export class HealthChecker implements Observer {
     for (const [id, { counts }] of this.#backends) for (const [result, count] of counts) yield [id, result, count];
   }
 
-  #watch(id: string, settings: ActiveHealth): CheckedBackend {
+  #watch(id: string, settings: ActiveHealth, transport: BackendTransport): CheckedBackend {
     const notices = new Notices(this.#log, () => performance.now());
-    const checked = { settings, endpoints: new Map(), counts: new Map(), notices };
+    const checked = { settings, transport, endpoints: new Map(), counts: new Map(), notices };
     this.#backends.set(id, checked);
     return checked;
   }
@@ -161,6 +176,24 @@ export class HealthChecker implements Observer {
     }
     if (tooMany > 0) this.#full = true;
     else if (this.#endpoints < this.#maxEndpoints) this.#full = false;
+  }
+}
+
+/** The one there was where nothing has changed, and also where the new certificates can't be used: workers go on with theirs, too. */
+function transportOf(
+  { tls, proxyProtocol }: BackendResource,
+  materials: Materials,
+  before: BackendTransport | null,
+): BackendTransport {
+  const of = { ...(tls !== undefined && { tls }), ...(proxyProtocol !== undefined && { proxyProtocol }) };
+  if (before !== null && sameMaterials(before.materials, materials) && isDeepStrictEqual(before.of, of)) return before;
+  const plain = { of, materials, dialer: null, tls: null };
+  if (tls === undefined && proxyProtocol === undefined) return plain;
+  try {
+    const settings = tls === undefined ? null : createTlsSettings(tls, materials);
+    return { of, materials, tls: settings, dialer: createDialer({ ...of, protocol: 'http1' }, materials) };
+  } catch {
+    return before ?? plain;
   }
 }
 

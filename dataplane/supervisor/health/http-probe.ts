@@ -3,9 +3,12 @@
  * Redirects are answers like others. By node:http, which the admin pages have loaded anyway: undici takes half as much CPU time
  * again for it, and 12 MB.
  */
+import { lookup } from 'node:dns';
 import { type IncomingMessage, type RequestOptions, request as send } from 'node:http';
+import type { Socket } from 'node:net';
 import type { ActiveHealth } from '../../snapshot/backend/health.ts';
 import { endpointName } from '../../snapshot/backend/view.ts';
+import type { Dialer } from '../../upstream/dial/dialer.ts';
 import { VERSION } from '../../version.ts';
 import { codeOf, type Probe, type ProbeOutcome, type ProbeTarget, SUCCESS } from './probe.ts';
 
@@ -15,7 +18,11 @@ type HttpProbe = Extract<ActiveHealth['probe'], { kind: 'http' }>;
 const MAX_BODY_BYTES = 64 * 1024;
 const MAX_HEAD_BYTES = 16 * 1024;
 
-export function openHttpProbe({ method, path, host, headers, statuses }: HttpProbe, target: ProbeTarget): Probe {
+export function openHttpProbe(
+  { method, path, host, headers, statuses }: HttpProbe,
+  target: ProbeTarget,
+  dialer: Dialer | null,
+): Probe {
   const options: RequestOptions = {
     host: target.address,
     port: target.port,
@@ -29,18 +36,27 @@ export function openHttpProbe({ method, path, host, headers, statuses }: HttpPro
     agent: false,
     maxHeaderSize: MAX_HEAD_BYTES,
   };
-  return { run: (signal) => ask(options, statuses, signal), close: () => {} };
+  const dialed = { ...target, hostName: target.hostName ?? '', lookup, session: null };
+  const open = dialer === null ? null : (ready: () => void) => dialer.dial(dialed, { ready }).socket;
+  return { run: (signal) => ask(options, statuses, open, signal), close: () => {} };
 }
 
-function ask(options: RequestOptions, statuses: HttpProbe['statuses'], signal: AbortSignal): Promise<ProbeOutcome> {
+/** `open`: in place of a plain connection; it calls back when the connection is there. */
+function ask(
+  options: RequestOptions,
+  statuses: HttpProbe['statuses'],
+  open: ((ready: () => void) => Socket) | null,
+  signal: AbortSignal,
+): Promise<ProbeOutcome> {
   return new Promise((resolve) => {
-    const request = send(options);
     let connected = false;
-    request.on('socket', (socket) => {
-      socket.once('connect', () => {
-        connected = true;
-      });
-    });
+    const ready = (): void => {
+      connected = true;
+    };
+    const request = send(
+      open === null ? options : { ...options, agent: undefined, createConnection: () => open(ready) },
+    );
+    if (open === null) request.on('socket', (socket) => socket.once('connect', ready));
     const abort = (): void => end({ result: 'timeout', detail: 'aborted' });
     const end = (outcome: ProbeOutcome): void => {
       signal.removeEventListener('abort', abort);

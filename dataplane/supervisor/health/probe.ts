@@ -1,5 +1,7 @@
 /** One question to one endpoint: does it serve? Each kind is a module of its own, loaded when a backend first asks for it. */
 import type { ActiveHealth } from '../../snapshot/backend/health.ts';
+import type { Dialer } from '../../upstream/dial/dialer.ts';
+import type { TlsSettings } from '../../upstream/dial/tls-settings.ts';
 
 /**
  * `connect`: no connection. `timeout`: no outcome in time. `status`: another status than those expected. `protocol`: what came was no
@@ -27,14 +29,24 @@ export interface ProbeTarget {
   /** An IP address. */
   readonly address: string;
   readonly port: number;
+  /** The name its address was found by; absent: none. */
+  readonly hostName?: string | undefined;
+}
+
+/** How the backend is connected to. */
+export interface ProbeTransport {
+  /** Speaks HTTP/1.1. Null: plain TCP. */
+  readonly dialer: Dialer | null;
+  /** Null: no TLS. */
+  readonly tls: TlsSettings | null;
 }
 
 type Settings = ActiveHealth['probe'];
 
-export async function openProbe(settings: Settings, target: ProbeTarget): Promise<Probe> {
+export async function openProbe(settings: Settings, target: ProbeTarget, transport: ProbeTransport): Promise<Probe> {
   switch (settings.kind) {
     case 'http':
-      return (await import('./http-probe.ts')).openHttpProbe(settings, target);
+      return (await import('./http-probe.ts')).openHttpProbe(settings, target, transport.dialer);
     case 'tcp':
       return (await import('./tcp-probe.ts')).openTcpProbe(target);
     case 'grpc':

@@ -1,6 +1,13 @@
 /** One endpoint under watch: probed again and again, never twice at a time, until it is closed. */
 import type { ActiveHealth } from '../../snapshot/backend/health.ts';
-import { codeOf, type openProbe, type Probe, type ProbeOutcome, type ProbeTarget } from './probe.ts';
+import {
+  codeOf,
+  type openProbe,
+  type Probe,
+  type ProbeOutcome,
+  type ProbeTarget,
+  type ProbeTransport,
+} from './probe.ts';
 import type { ProbeSlots } from './probe-slots.ts';
 import { judge, type ProbedState, UNPROBED, waitMs } from './verdict.ts';
 
@@ -16,6 +23,7 @@ export interface ProbingDeps {
 export class ProbedEndpoint {
   readonly name: string;
   readonly #endpoint: ProbeTarget;
+  #transport: ProbeTransport;
   readonly #deps: ProbingDeps;
   readonly #onOutcome: (endpoint: ProbedEndpoint, outcome: ProbeOutcome, changed: boolean) => void;
   #settings: ActiveHealth;
@@ -31,12 +39,14 @@ export class ProbedEndpoint {
     name: string,
     endpoint: ProbeTarget,
     settings: ActiveHealth,
+    transport: ProbeTransport,
     deps: ProbingDeps,
     onOutcome: (endpoint: ProbedEndpoint, outcome: ProbeOutcome, changed: boolean) => void,
   ) {
     this.name = name;
     this.#endpoint = endpoint;
     this.#settings = settings;
+    this.#transport = transport;
     this.#deps = deps;
     this.#onOutcome = onOutcome;
   }
@@ -55,8 +65,10 @@ export class ProbedEndpoint {
   }
 
   /** Goes by other settings from now on, and probes by them at `delayMs`. The state stays until they contradict it often enough. */
-  configure(settings: ActiveHealth, delayMs: number): void {
-    this.#settings = settings;
+  configure(settings: ActiveHealth, transport: ProbeTransport, delayMs: number): void {
+    // A copy, so that what is under way by the ones before is known by it.
+    this.#settings = { ...settings };
+    this.#transport = transport;
     this.#state = { ...this.#state, streak: 0 };
     this.#stop();
     this.#schedule(delayMs);
@@ -109,9 +121,9 @@ export class ProbedEndpoint {
   }
 
   async #ask(settings: ActiveHealth, abort: AbortController): Promise<ProbeOutcome> {
-    const { address, port } = this.#endpoint;
+    const target = { ...this.#endpoint, port: settings.port ?? this.#endpoint.port };
     try {
-      const probe = this.#probe ?? (await this.#deps.open(settings.probe, { address, port: settings.port ?? port }));
+      const probe = this.#probe ?? (await this.#deps.open(settings.probe, target, this.#transport));
       // Closed, or configured anew, meanwhile.
       if (this.#abort === abort) this.#probe = probe;
       else {

@@ -49,8 +49,14 @@ export interface Dialer {
   dial(target: DialTarget, options: DialOptions): Dialed;
 }
 
-/** Why TLS failed, for the metric. */
-export type TlsFailure = (target: DialTarget, error: NodeJS.ErrnoException) => void;
+/** Hears of every handshake. */
+export interface TlsObserver {
+  agreed(target: DialTarget): void;
+  /** Also of a connection that the endpoint refuses after its handshake, as TLS 1.3 does with client certificates. */
+  failed(target: DialTarget, error: NodeJS.ErrnoException): void;
+}
+
+const NOBODY: TlsObserver = { agreed: () => {}, failed: () => {} };
 
 /** ms after which the next address of a name is tried beside the one before (RFC 8305 section 5). */
 export const ATTEMPT_DELAY_MS = 250;
@@ -63,32 +69,32 @@ const ALPN: Readonly<Record<BackendProtocol, { readonly names: readonly string[]
   http2: { names: ['h2'], required: true },
 };
 
-/** Throws where a certificate, key or CA is broken; `onTlsFailure` hears of each handshake that fails. */
+/** Throws where a certificate, key or CA is broken. */
 export function createDialer(
   backend: Pick<BackendResource, 'protocol' | 'tls' | 'proxyProtocol'>,
   materials: Materials,
-  onTlsFailure: TlsFailure = () => {},
+  observer = NOBODY,
 ): Dialer {
   const settings = backend.tls === undefined ? null : createTlsSettings(backend.tls, materials);
-  return new SocketDialer(settings, backend.protocol, backend.proxyProtocol ?? null, onTlsFailure);
+  return new SocketDialer(settings, backend.protocol, backend.proxyProtocol ?? null, observer);
 }
 
 class SocketDialer implements Dialer {
   readonly proxyProtocol: ProxyProtocol | null;
   readonly #settings: TlsSettings | null;
   readonly #protocol: BackendProtocol;
-  readonly #onTlsFailure: TlsFailure;
+  readonly #observer: TlsObserver;
 
   constructor(
     settings: TlsSettings | null,
     protocol: BackendProtocol,
     proxyProtocol: ProxyProtocol | null,
-    onTlsFailure: TlsFailure,
+    observer: TlsObserver,
   ) {
     this.#settings = settings;
     this.#protocol = protocol;
     this.proxyProtocol = proxyProtocol;
-    this.#onTlsFailure = onTlsFailure;
+    this.#observer = observer;
   }
 
   get secure(): boolean {
@@ -134,6 +140,7 @@ class SocketDialer implements Dialer {
         return;
       }
       agreed = true;
+      this.#observer.agreed(target);
       ready();
     });
     socket.on('session', (session) => {
@@ -144,7 +151,7 @@ class SocketDialer implements Dialer {
       const late = agreed && error.code?.startsWith('ERR_SSL_') === true;
       if (!(connected && !agreed) && !late) return;
       target.session = null;
-      this.#onTlsFailure(target, error);
+      this.#observer.failed(target, error);
     });
   }
 }

@@ -2,7 +2,7 @@
 import type { Log } from '../../log.ts';
 import { Notices } from '../../telemetry/notices.ts';
 import type { Counter } from '../../telemetry/stage-counters.ts';
-import type { DialTarget } from './dialer.ts';
+import type { DialTarget, TlsObserver } from './dialer.ts';
 
 /** Values of `reason` in `tidegate_upstream_tls_errors_total`. */
 export type TlsFailureReason =
@@ -35,7 +35,7 @@ export function tlsFailureReason(code: string): TlsFailureReason {
   return 'protocol';
 }
 
-export class TlsFailures {
+export class TlsFailures implements TlsObserver {
   readonly #name: string;
   readonly #counter: ((name: string, labels: Readonly<Record<string, string>>) => Counter) | undefined;
   readonly #notices: Notices;
@@ -56,21 +56,22 @@ export class TlsFailures {
     this.#notices = new Notices(deps.log, deps.now);
   }
 
-  /** Bound. */
-  readonly note = (target: DialTarget, error: NodeJS.ErrnoException): void => {
+  failed(target: DialTarget, error: NodeJS.ErrnoException): void {
     const code = error.code ?? 'unknown';
     const reason = tlsFailureReason(code);
     this.#last.set(target, `${reason} (${code})`);
     const counter = this.#counter?.('upstream_tls_errors', { backend: this.#name, reason });
     if (counter !== undefined) counter.value++;
     const endpoint = `${target.address}:${target.port}`;
-    this.#notices.write({ event: 'tls', backend: this.#name, endpoint, reason, code }, 'no TLS with an endpoint');
-  };
+    this.#notices.write(
+      { event: 'tls', backend: this.#name, endpoint, reason: `${reason}, ${code}` },
+      'no TLS with it',
+    );
+  }
 
-  /** The handshake succeeded. */
-  readonly clear = (target: DialTarget): void => {
+  agreed(target: DialTarget): void {
     this.#last.delete(target);
-  };
+  }
 
   lastOf(target: DialTarget): string | null {
     return this.#last.get(target) ?? null;

@@ -11,11 +11,15 @@ export interface Materials {
   readonly trust: TrustResource | null;
 }
 
+export function sameMaterials(a: Materials, b: Materials): boolean {
+  return a.certificate === b.certificate && a.trust === b.trust;
+}
+
 export const NO_MATERIALS: Materials = { certificate: null, trust: null };
 
 export interface TlsSettings {
   /** For `tls.connect`. */
-  optionsFor(target: DialTarget): ConnectionOptions;
+  optionsFor(target: Pick<DialTarget, 'address' | 'hostName' | 'session'>): ConnectionOptions;
 }
 
 /** With Node's own CAs and no certificate, for all backends: parsing some 140 CAs takes a few ms and a MB. */
