@@ -1,9 +1,18 @@
 /**
- * One TCP connection as the engine uses it: read through `onread` into buffers of our choosing, written as text for heads and small
- * bodies (one conversion, no Buffer) and as buffers for large ones.
+ * One connection as the engine uses it: read into buffers of our choosing, written as text for heads and small bodies (one conversion, no
+ * Buffer) and as buffers for large ones. Plain TCP is read and written through its handle (handle.ts), everything else through its socket.
  */
 import net from 'node:net';
 import { type PooledBuffer, SHARED, takeBuffer } from './buffers.ts';
+import {
+  createWriteRequest,
+  handleOf,
+  lastWriteWaits,
+  readLength,
+  type TcpHandle,
+  type WriteRequest,
+  writeError,
+} from './handle.ts';
 import { latin1 } from './latin1.ts';
 import { beginTurn, endTurn, flushLater } from './turn.ts';
 
@@ -41,6 +50,11 @@ interface Handle {
 /** Opens a connection, with `onread` where it can; else its reads are 'data' events. */
 export type OpenSocket = (onread: net.OnReadOpts | null) => { readonly socket: net.Socket; readonly onread: boolean };
 
+/** For the next write through a handle, of whichever wire. */
+let spare: WriteRequest | null = null;
+/** Head and first bytes of a body, with their encodings, as `writev` takes them. */
+const PAIR: (string | Uint8Array)[] = ['', 'latin1', '', 'buffer'];
+
 export class Wire {
   readonly socket: net.Socket;
   readonly owner: WireOwner;
@@ -51,18 +65,18 @@ export class Wire {
   /** What was read of an accepted socket before it came here. */
   private early: Buffer | null = null;
 
+  /** Null: reads and writes go through the socket. */
+  private handle: TcpHandle | null = null;
+  /** Bytes of writes through the handle that are under way. */
+  private waiting = 0;
+  /** `blocked` was true: `onDrain` is owed. */
+  private owesDrain = false;
+
   /** Takes over an accepted socket (paused since it connected), or opens one. */
   constructor(owner: WireOwner, mode: ReadMode, from: net.Socket | OpenSocket) {
     this.owner = owner;
     const onread = {
-      buffer: (): Buffer => {
-        if (!owner.bulk) {
-          this.claimed = null;
-          return SHARED;
-        }
-        this.claimed = takeBuffer();
-        return this.claimed.bytes;
-      },
+      buffer: (): Buffer => this.nextBuffer(),
       callback: (length: number, bytes: Uint8Array): boolean => {
         this.read(bytes as Buffer, length);
         return true;
@@ -71,11 +85,13 @@ export class Wire {
     let events = mode === 'data';
     if (from instanceof net.Socket) {
       if (!events && from.readableLength > 0) this.early = from.read() as Buffer;
-      this.socket = events ? from : reopen(from, onread);
+      this.socket = from;
+      if (!events && !this.attach()) this.socket = reopen(from, onread);
     } else {
       const opened = from(events ? null : onread);
       this.socket = opened.socket;
       events = !opened.onread;
+      if (!events) this.socket.prependOnceListener('connect', () => this.attach());
     }
     const socket = this.socket;
     if (events) socket.on('data', (bytes: Buffer) => this.read(bytes, bytes.length));
@@ -98,18 +114,50 @@ export class Wire {
     this.socket.resume();
   }
 
+  /** From here on through the handle, where there is one and nothing waits in the socket. */
+  private attach(): boolean {
+    const handle = this.socket.writableLength > 0 ? null : handleOf(this.socket);
+    if (handle === null) return false;
+    const { onread } = handle;
+    let buffer: Buffer = SHARED;
+    handle.useUserBuffer(buffer);
+    handle.onread = (arrayBuffer) => {
+      const length = readLength();
+      // The end and errors are the socket's business.
+      if (length <= 0 || this.socket.destroyed) return onread?.call(handle, arrayBuffer);
+      this.read(buffer, length);
+      const next = this.nextBuffer();
+      if (next === buffer) return undefined;
+      buffer = next;
+      return next;
+    };
+    this.handle = handle;
+    return true;
+  }
+
+  /** What the next read goes into. */
+  private nextBuffer(): Buffer {
+    if (!this.owner.bulk) {
+      this.claimed = null;
+      return SHARED;
+    }
+    this.claimed = takeBuffer();
+    return this.claimed.bytes;
+  }
+
   get closed(): boolean {
     return this.socket.destroyed;
   }
 
   /** Bytes written and not yet taken by the kernel. */
   get unsent(): number {
-    return this.socket.writableLength + this.text.length;
+    return this.socket.writableLength + this.waiting + this.text.length;
   }
 
   /** True: stop writing until `onDrain`. */
   get blocked(): boolean {
-    return this.socket.writableLength >= HIGH_WATER;
+    if (this.waiting === 0) return this.handle === null && this.socket.writableLength >= HIGH_WATER;
+    return this.waiting >= HIGH_WATER;
   }
 
   /** A number that moves whenever the kernel takes bytes; used to see a peer that stopped reading. */
@@ -152,37 +200,91 @@ export class Wire {
         done = copy.release;
       }
     }
+    const { text } = this;
+    this.text = '';
+    if (this.handle !== null) {
+      this.send(this.handle, text, sent, done);
+      return;
+    }
     const socket = this.socket;
-    if (this.text === '') {
+    if (text === '') {
       if (done === null) socket.write(sent);
       else socket.write(sent, done);
       return;
     }
     socket.cork();
-    socket.write(this.text, 'latin1');
-    this.text = '';
+    socket.write(text, 'latin1');
     if (done === null) socket.write(sent);
     else socket.write(sent, done);
     socket.uncork();
   }
 
   flush(): void {
-    const text = this.text;
+    const { text } = this;
     if (text === '') return;
     this.text = '';
-    if (!this.socket.destroyed) this.socket.write(text, 'latin1');
+    if (this.socket.destroyed) return;
+    if (this.handle !== null) this.send(this.handle, text, null, null);
+    else this.socket.write(text, 'latin1');
+  }
+
+  /** One system call, as long as the kernel takes everything; else the rest follows as it can, in order. */
+  private send(handle: TcpHandle, text: string, bytes: Uint8Array | null, release: (() => void) | null): void {
+    const request = spare ?? createWriteRequest();
+    spare = request;
+    let status: number;
+    if (bytes === null) status = handle.writeLatin1String(request, text);
+    else if (text === '') status = handle.writeBuffer(request, bytes);
+    else {
+      PAIR[0] = text;
+      PAIR[2] = bytes;
+      status = handle.writev(request, PAIR, false);
+      PAIR[2] = '';
+    }
+    if (status === 0 && lastWriteWaits()) {
+      spare = null;
+      request.oncomplete = onWritten;
+      request.owner = this;
+      request.held = bytes;
+      request.release = release;
+      request.length = text.length + (bytes === null ? 0 : bytes.length);
+      this.waiting += request.length;
+      if (this.waiting >= HIGH_WATER) this.owesDrain = true;
+      return;
+    }
+    if (release !== null) release();
+    if (status !== 0) this.socket.destroy(writeError(status));
+  }
+
+  /** A write that had to wait is over, in whichever way. */
+  written(length: number, status: number): void {
+    this.waiting -= length;
+    if (this.socket.destroyed) return;
+    if (status < 0) this.socket.destroy(writeError(status));
+    else if (this.waiting === 0 && this.owesDrain) {
+      this.owesDrain = false;
+      this.turn(this.drain);
+    }
   }
 
   pause(): void {
     if (this.paused) return;
     this.paused = true;
-    this.socket.pause();
+    if (this.handle === null) this.socket.pause();
+    else if (!this.socket.destroyed && this.handle.reading) {
+      this.handle.reading = false;
+      this.handle.readStop();
+    }
   }
 
   resume(): void {
     if (!this.paused) return;
     this.paused = false;
-    this.socket.resume();
+    if (this.handle === null) this.socket.resume();
+    else if (!this.socket.destroyed && !this.handle.reading) {
+      this.handle.reading = true;
+      this.handle.readStart();
+    }
   }
 
   /** Sends what is held, then FIN; reading goes on. */
@@ -237,6 +339,14 @@ export class Wire {
     this.claimed = null;
     this.owner.onClose(this.error);
   }
+}
+
+function onWritten(this: WriteRequest, status: number): void {
+  const { owner, release } = this;
+  this.held = null;
+  this.release = null;
+  if (release !== null) release();
+  (owner as Wire).written(this.length, status);
 }
 
 /**

@@ -32,6 +32,11 @@ export const pool = z
     maxConnections: integer(1, 65535)
       .optional()
       .describe('Connections to one endpoint, of each worker of a data plane. Default 512.'),
+    maxConcurrentStreams: integer(1, 10_000)
+      .optional()
+      .describe(
+        'Requests at a time over one connection of HTTP/2, where the endpoint does not allow fewer; then another connection is opened. Default 100.',
+      ),
     maxPending: integer(0, 1_000_000)
       .optional()
       .describe('Requests that may wait for a connection; more are answered 503 at once. Default 1024.'),
