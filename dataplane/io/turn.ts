@@ -6,6 +6,9 @@ export interface Flushable {
   flush(): void;
 }
 
+// The global of that name is found anew each time.
+const now = performance.now.bind(performance);
+
 let depth = 0;
 let scheduled = false;
 /** Time of the running turn once somebody has asked for it. */
@@ -24,8 +27,8 @@ export function endTurn(): void {
 
 /** performance.now(), read once a turn: what happens within one read callback happens at one time. */
 export function turnNow(): number {
-  if (depth === 0) return performance.now();
-  if (stamp === 0) stamp = performance.now();
+  if (depth === 0) return now();
+  if (stamp === 0) stamp = now();
   return stamp;
 }
 

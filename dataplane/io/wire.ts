@@ -37,7 +37,7 @@ export interface WireOwner {
 }
 
 /** Up to this many bytes are joined with what precedes them into one text. */
-const SMALL = 4096;
+export const SMALL = 4096;
 /** Held text beyond this leaves before the end of the turn. */
 const MAX_HELD = 32 * 1024;
 /** Unsent bytes above which the source must pause. */

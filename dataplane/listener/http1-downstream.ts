@@ -140,6 +140,26 @@ export class Http1Downstream implements Downstream {
     return false;
   }
 
+  writeText(text: string): void {
+    const { connection, framing } = this;
+    const { length } = text;
+    if (connection === null || framing <= NONE || length === 0) return;
+    const { wire } = connection;
+    if (framing === LENGTH) {
+      this.remaining -= length;
+      if (this.remaining < 0) {
+        this.abort();
+        return;
+      }
+    }
+    if (framing === CHUNKED) {
+      wire.write(chunkHead(length));
+      wire.write(text);
+      wire.write('\r\n');
+    } else wire.write(text);
+    this.exchange.bytesOut += length;
+  }
+
   end(trailers: Headers | null): void {
     const { connection, framing } = this;
     if (connection === null) return;

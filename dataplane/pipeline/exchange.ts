@@ -45,6 +45,8 @@ export interface Downstream {
   writeHead(status: number, headers: Headers, length: number): void;
   /** False: stop until `onDrain` is called. Once the exchange is over, true: what is written is dropped. */
   write(chunk: Uint8Array, release: Release): boolean;
+  /** The last part of a body, a small one, as text of one character a byte. Absent: only `write`. */
+  writeText?(text: string): void;
   end(trailers: Headers | null): void;
   /** Breaks the response so that the client can't take it for complete (RST, or a close before the end). */
   abort(): void;

@@ -3,47 +3,63 @@ import { randomFillSync } from 'node:crypto';
 import { latin1 } from '../io/latin1.ts';
 
 const RANDOM_BYTES = 10;
-const BATCH_BYTES = RANDOM_BYTES * 400;
+const BATCH = 256;
+/** What follows the time: `-7xxx-yxxx-xxxxxxxxxxxx`. */
+const TAIL = 23;
 
 /** Two hex digits, in ASCII, for each byte. */
 const HEX = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0')).join(''));
+const DASH = 45;
+const SEVEN = 55;
 
 /**
- * A maker of ids. `now` in ms since the epoch, `fill` fills with random bytes; both for tests. Written digit by digit into one buffer:
- * half the time of joining strings, and what comes out is one flat string.
+ * A maker of ids. `now` in ms since the epoch, `fill` fills with random bytes; both for tests. The random parts of many ids are written as one
+ * text, of which each id is a slice: an id costs no call out of JavaScript.
  */
 export function createRequestIds(
   now: () => number = Date.now,
   fill: (bytes: Buffer) => void = (bytes) => void randomFillSync(bytes),
 ): () => string {
-  const random = Buffer.allocUnsafe(BATCH_BYTES);
-  const id = Buffer.from('00000000-0000-7000-8000-000000000000', 'latin1');
-  let used = BATCH_BYTES;
+  const random = Buffer.allocUnsafe(RANDOM_BYTES * BATCH);
+  const digits = Buffer.allocUnsafe(TAIL * BATCH);
+  let tails = '';
+  let used = BATCH * TAIL;
   let lastMs = -1;
-  const putByte = (at: number, byte: number): void => {
-    id[at] = HEX[byte * 2] as number;
-    id[at + 1] = HEX[byte * 2 + 1] as number;
-  };
+  let time = '';
   return () => {
     const ms = now();
     if (ms !== lastMs) {
       lastMs = ms;
       const hex = ms.toString(16).padStart(12, '0');
-      id.write(hex.slice(0, 8), 0, 'latin1');
-      id.write(hex.slice(8), 9, 'latin1');
+      time = `${hex.slice(0, 8)}-${hex.slice(8)}`;
     }
-    if (used === BATCH_BYTES) {
+    if (used === BATCH * TAIL) {
       fill(random);
+      for (let i = 0; i < BATCH; i++) writeTail(digits, i * TAIL, random, i * RANDOM_BYTES);
+      tails = latin1(digits, 0, digits.length);
       used = 0;
     }
-    id[15] = HEX[((random[used] as number) & 0x0f) * 2 + 1] as number;
-    putByte(16, random[used + 1] as number);
-    putByte(19, 0x80 | ((random[used + 2] as number) & 0x3f));
-    putByte(21, random[used + 3] as number);
-    for (let i = 4, at = 24; i < RANDOM_BYTES; i++, at += 2) putByte(at, random[used + i] as number);
-    used += RANDOM_BYTES;
-    return latin1(id, 0, id.length);
+    const tail = tails.slice(used, used + TAIL);
+    used += TAIL;
+    return time + tail;
   };
+}
+
+function writeTail(out: Buffer, at: number, random: Buffer, from: number): void {
+  out[at] = DASH;
+  out[at + 1] = SEVEN;
+  out[at + 2] = HEX[((random[from] as number) & 0x0f) * 2 + 1] as number;
+  putByte(out, at + 3, random[from + 1] as number);
+  out[at + 5] = DASH;
+  putByte(out, at + 6, 0x80 | ((random[from + 2] as number) & 0x3f));
+  putByte(out, at + 8, random[from + 3] as number);
+  out[at + 10] = DASH;
+  for (let i = 4, to = at + 11; i < RANDOM_BYTES; i++, to += 2) putByte(out, to, random[from + i] as number);
+}
+
+function putByte(out: Buffer, at: number, byte: number): void {
+  out[at] = HEX[byte * 2] as number;
+  out[at + 1] = HEX[byte * 2 + 1] as number;
 }
 
 /** An id that came with a request is taken only in this form; it ends up in logs, header fields and problem documents. */

@@ -16,7 +16,7 @@ import { DEFAULT_HEAD_LIMITS, type HeadLimits } from '../codec/fields.ts';
 import { parseResponseHead, ResponseHead } from '../codec/response-head.ts';
 import { type PooledBuffer, SHARED_BYTES } from '../io/buffers.ts';
 import { Timer, type TimerOwner } from '../io/wheel.ts';
-import { Wire, type WireOwner } from '../io/wire.ts';
+import { SMALL, Wire, type WireOwner } from '../io/wire.ts';
 import { type Exchange, LENGTH_UNKNOWN, type Release, type TunnelEnd } from '../pipeline/exchange.ts';
 import type { Headers } from '../pipeline/headers.ts';
 import type { Channel } from './channel.ts';
@@ -399,6 +399,10 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
       this.remaining -= length;
     }
     const job = this.job as Job;
+    if (this.state === LENGTH && this.remaining === 0 && length <= SMALL && job.onLast?.(bytes, at, at + length)) {
+      this.complete(null, at + length < end);
+      return at + length;
+    }
     if (pooled !== null) pooled.references++;
     if (!job.onBody(bytes.subarray(at, at + length), pooled === null ? null : pooled.release)) this.pause();
     if (this.state === LENGTH && this.remaining === 0) this.complete(null, at + length < end);

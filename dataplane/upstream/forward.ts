@@ -5,6 +5,7 @@
 import type { ResponseHead } from '../codec/response-head.ts';
 import { GRPC, NO_CALL } from '../grpc/call.ts';
 import { CANCELLED, NO_STATUS, readStatus, statusOfBreak, UNAVAILABLE } from '../grpc/status.ts';
+import { latin1 } from '../io/latin1.ts';
 import { type Exchange, LENGTH_UNKNOWN, NO_BODY, type Release } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
 import type { Channel } from './channel.ts';
@@ -168,6 +169,13 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     if (downstream.write(chunk, release)) return true;
     downstream.onDrain ??= () => this.channel?.resume();
     return false;
+  }
+
+  onLast(bytes: Buffer, from: number, to: number): boolean {
+    const { downstream } = this.exchange;
+    if (downstream.writeText === undefined) return false;
+    downstream.writeText(latin1(bytes, from, to));
+    return true;
   }
 
   onComplete(trailers: string[] | null): void {

@@ -14,6 +14,8 @@ export interface Job {
   onHead(head: ResponseHead): void;
   /** A part of the response body; as BodySink.onData. */
   onBody(bytes: Uint8Array, release: Release): boolean;
+  /** Instead of `onBody`, where it is all that was missing and small: of `bytes`, valid during this call only. False: not taken. */
+  onLast?(bytes: Buffer, from: number, to: number): boolean;
   /** The response is complete; the connection has been given back. */
   onComplete(trailers: string[] | null): void;
   /** Can take more of the request body. */
