@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 FOLDER ?= controller/examples
 ARGS ?=
 
-.PHONY: help run test lint check e2e chaos bench cluster generate check-generate golden build clean
+.PHONY: help run test lint check e2e chaos fuzz bench cluster generate check-generate golden build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ e2e: build ## start a real Kubernetes from its Go modules and run every scenario
 
 chaos: build ## backends killed, paused, slowed, … under load, without and with a policy (ARGS=--short for the short form)
 	@node e2e/chaos/main.ts $(ARGS)
+
+fuzz: build ## our HTTP/1.1 parsers beside llhttp, guided by coverage (ARGS="--seconds 600 --seed 7")
+	@node dataplane/fuzz/main.ts $(ARGS)
 
 bench: build ## measure beside nginx, HAProxy, Envoy and @fastify/http-proxy (ARGS=--quick for the short form)
 	@node e2e/bench/main.ts $(ARGS)

@@ -2,7 +2,7 @@
  * The chunked coding (RFC 9112 section 7.1). The decoder is pulled: it never calls back and makes no object a chunk.
  */
 import { latin1 } from '../io/latin1.ts';
-import { CR, HTAB, LF, SP, VALUE } from './characters.ts';
+import { CR, HTAB, LF, SP, TOKEN_LOWER, VALUE } from './characters.ts';
 import { fieldCount, fieldName, fieldValue, type HeadLimits, scanFields } from './fields.ts';
 
 /** What `step` found: more bytes are needed; data from `dataStart` to `dataEnd`; the end of the body (see `trailers`); a malformed body. */
@@ -23,14 +23,59 @@ export const DEFAULT_CHUNK_LIMITS: ChunkLimits = {
 };
 
 const SIZE = 0;
-const BEFORE_EXTENSION = 1;
-const EXTENSION = 2;
-const SIZE_LF = 3;
-const DATA = 4;
-const DATA_CR = 5;
-const DATA_LF = 6;
-const TRAILERS = 7;
-const DONE = 8;
+const SIZE_LF = 1;
+const DATA = 2;
+const DATA_CR = 3;
+const DATA_LF = 4;
+const TRAILERS = 5;
+const DONE = 6;
+/** From here on within a chunk extension. */
+const BEFORE_EXTENSION = 7;
+const BEFORE_NAME = 8;
+const NAME = 9;
+const BEFORE_VALUE = 10;
+const TOKEN_VALUE = 11;
+const QUOTED = 12;
+const ESCAPED = 13;
+const AFTER_NAME = 14;
+const AFTER_QUOTED = 15;
+const SEMICOLON = 59;
+const EQUALS = 61;
+const QUOTE = 34;
+const BACKSLASH = 92;
+
+/** Where a byte of a chunk extension leads (RFC 9112 section 7.1.1); -1: it may not stand there. */
+function extensionStep(state: number, byte: number): number {
+  const isToken = TOKEN_LOWER[byte] !== 0;
+  const isSpace = byte === SP || byte === HTAB;
+  switch (state) {
+    case BEFORE_EXTENSION:
+      return byte === SEMICOLON ? BEFORE_NAME : isSpace ? state : -1;
+    case BEFORE_NAME:
+      return isToken ? NAME : isSpace ? state : -1;
+    case NAME:
+      if (isToken) return state;
+      return isSpace ? AFTER_NAME : nextExtension(byte, true);
+    case AFTER_NAME:
+      return isSpace ? state : byte === CR ? -1 : nextExtension(byte, true);
+    case BEFORE_VALUE:
+      return isToken ? TOKEN_VALUE : byte === QUOTE ? QUOTED : isSpace ? state : -1;
+    case TOKEN_VALUE:
+      return isToken ? state : isSpace ? BEFORE_EXTENSION : nextExtension(byte, false);
+    case QUOTED:
+      return byte === QUOTE ? AFTER_QUOTED : byte === BACKSLASH ? ESCAPED : VALUE[byte] !== 0 ? state : -1;
+    case ESCAPED:
+      return VALUE[byte] !== 0 ? QUOTED : -1;
+    default:
+      return isSpace ? BEFORE_EXTENSION : nextExtension(byte, false);
+  }
+}
+
+function nextExtension(byte: number, isName: boolean): number {
+  if (byte === CR) return SIZE_LF;
+  if (byte === SEMICOLON) return BEFORE_NAME;
+  return isName && byte === EQUALS ? BEFORE_VALUE : -1;
+}
 const MAX_SIZE = Number.MAX_SAFE_INTEGER / 16 - 1;
 const MAX_DIGITS = 16;
 
@@ -72,23 +117,12 @@ export class ChunkedDecoder {
             this.remaining = this.remaining * 16 + digit;
           } else if (this.digits === 0) return CHUNK_BAD;
           else if (byte === CR) this.state = SIZE_LF;
-          else if (byte === 59) this.state = EXTENSION;
+          else if (byte === SEMICOLON) this.state = BEFORE_NAME;
           else if (byte === SP || byte === HTAB) this.state = BEFORE_EXTENSION;
           else return CHUNK_BAD;
           at++;
           break;
         }
-        case BEFORE_EXTENSION:
-          if (byte === 59) this.state = EXTENSION;
-          else if (byte !== SP && byte !== HTAB) return CHUNK_BAD;
-          if (++this.extension > this.limits.extensionBytes) return CHUNK_BAD;
-          at++;
-          break;
-        case EXTENSION:
-          if (byte === CR) this.state = SIZE_LF;
-          else if (VALUE[byte] === 0 || ++this.extension > this.limits.extensionBytes) return CHUNK_BAD;
-          at++;
-          break;
         case SIZE_LF:
           if (byte !== LF) return CHUNK_BAD;
           this.state = this.remaining === 0 ? TRAILERS : DATA;
@@ -117,8 +151,15 @@ export class ChunkedDecoder {
           const result = this.readTrailers(bytes, at, end);
           return result;
         }
-        default:
+        case DONE:
           return CHUNK_BAD;
+        default: {
+          const next = extensionStep(this.state, byte);
+          if (next < 0) return CHUNK_BAD;
+          if (next !== SIZE_LF && ++this.extension > this.limits.extensionBytes) return CHUNK_BAD;
+          this.state = next;
+          at++;
+        }
       }
     }
     this.at = at;

@@ -49,6 +49,12 @@ export function fieldValue(i: number, text: string, base: number): string {
   return text.slice((spans[i * 5 + 3] as number) - base, (spans[i * 5 + 4] as number) - base);
 }
 
+/** Whether there is a tab between the colon of the i-th field and the end of its line: where readers of framing fields have disagreed. */
+export function tabAround(i: number, text: string, base: number): boolean {
+  const from = (spans[i * 5 + 2] as number) - base;
+  return text.slice(from, text.indexOf('\r', (spans[i * 5 + 4] as number) - base)).includes('\t');
+}
+
 let viewed: ArrayBufferLike | null = null;
 let view: DataView<ArrayBufferLike> = new DataView(new ArrayBuffer(0));
 

@@ -4,8 +4,8 @@
  *  - Percent-encoded unreserved characters (letters, digits, `-._~`) are decoded, other triplets keep their place and get upper-case
  *    digits: `/%61dmin` is `/admin`, `%2e` is a dot, `%2f` becomes `%2F` and stays an encoded slash (RFC 3986 section 6.2.2).
  *  - Runs of slashes are one (as nginx, Traefik and Envoy Gateway do by default; `mergeSlashes: false` keeps them), before dots are resolved.
- *  - Dot segments are resolved (RFC 3986 section 5.2.4); one that leads above the root is refused, and so is a dot segment with a path
- *    parameter (`/..;/`), which servlet containers resolve after we have matched.
+ *  - Dot segments are resolved (RFC 3986 section 5.2.4); one that leads above the root is refused, and so is one that some servers see only after we
+ *    have matched: with a path parameter (`/..;/`), or beside an encoded slash or backslash (`/..%2F`).
  *  - `%00`, a malformed triplet and a raw backslash are refused. The query is never touched.
  */
 export function normalisePath(raw: string, mergeSlashes: boolean): string | null {
@@ -19,7 +19,7 @@ export function normalisePath(raw: string, mergeSlashes: boolean): string | null
     if (segment === '.' || segment === '..') {
       if (segment === '..' && out.pop() === undefined) return null;
       if (i === last) out.push('');
-    } else if (/^\.\.?;/.test(segment)) {
+    } else if (HIDDEN_DOTS.test(segment)) {
       return null;
     } else if (segment !== '' || i === last || !mergeSlashes) {
       out.push(segment);
@@ -28,6 +28,7 @@ export function normalisePath(raw: string, mergeSlashes: boolean): string | null
   return `/${out.join('/')}`;
 }
 
+const HIDDEN_DOTS = /(?:^|%2F|%5C)\.\.?(?:;|%2F|%5C|$)/;
 const HEX = /^[0-9a-fA-F]{2}$/;
 const UNRESERVED = /[A-Za-z0-9\-._~]/;
 

@@ -18,7 +18,16 @@ import {
   SP,
   TOKEN_LOWER,
 } from './characters.ts';
-import { fieldCount, fieldKind, fieldName, fieldValue, type HeadLimits, INCOMPLETE, scanFields } from './fields.ts';
+import {
+  fieldCount,
+  fieldKind,
+  fieldName,
+  fieldValue,
+  type HeadLimits,
+  INCOMPLETE,
+  scanFields,
+  tabAround,
+} from './fields.ts';
 import {
   connectionTokens,
   isChunked,
@@ -56,7 +65,7 @@ export class RequestHead {
   /** Normalised; `*` for the asterisk form. */
   path = '';
   query: string | undefined = undefined;
-  /** Host field, or the authority of an absolute-form target, which overrides it (RFC 9112 section 3.2.2); empty in HTTP/1.0 without. */
+  /** Host field, or the authority of an absolute-form target (they may not differ); empty in HTTP/1.0 without. */
   authority = '';
   host = '';
   /** 0 or 1. */
@@ -199,12 +208,12 @@ function readFields(head: RequestHead, text: string, base: number): number {
         head.authority = value;
         break;
       case CONTENT_LENGTH:
-        if (head.contentLength >= 0) return BAD_CONTENT_LENGTH;
+        if (head.contentLength >= 0 || tabAround(i, text, base)) return BAD_CONTENT_LENGTH;
         head.contentLength = parseContentLength(value);
         if (head.contentLength < 0) return BAD_CONTENT_LENGTH;
         break;
       case TRANSFER_ENCODING:
-        if (codings++ > 0 || !isChunked(value)) return BAD_TRANSFER_ENCODING;
+        if (codings++ > 0 || !isChunked(value) || tabAround(i, text, base)) return BAD_TRANSFER_ENCODING;
         head.chunked = true;
         break;
       case CONNECTION: {
@@ -258,13 +267,14 @@ function readTarget(
       lastRefusal = BAD_TARGET;
       return false;
     }
-    // The Host field is overridden, and still has to be a valid one.
-    if (overridden !== '' && hostOf(overridden) === null) {
+    const defaultPort = absolute[1] === undefined ? ':80' : ':443';
+    head.authority = absolute[2] as string;
+    // RFC 9112 section 3.2.2 has the target override the field. Who is behind us may see it the other way round.
+    if (overridden !== '' && !sameAuthority(overridden, head.authority, defaultPort)) {
       lastRefusal = BAD_HOST;
       return false;
     }
-    head.authority = absolute[1] as string;
-    path = absolute[2] === '' ? '/' : (absolute[2] as string);
+    path = absolute[3] === '' ? '/' : (absolute[3] as string);
     plain = false;
   }
   if (!plain) {
@@ -279,7 +289,12 @@ function readTarget(
   return readHost(head);
 }
 
-const ABSOLUTE = /^https?:\/\/([^/]+)(.*)$/i;
+const ABSOLUTE = /^http(s)?:\/\/([^/]+)(.*)$/i;
+
+function sameAuthority(one: string, other: string, defaultPort: string): boolean {
+  const [a, b] = [one.toLowerCase(), other.toLowerCase()];
+  return a === b || a === b + defaultPort || a + defaultPort === b;
+}
 
 let lastAuthority = '';
 let lastHost = '';

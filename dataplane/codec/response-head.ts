@@ -4,7 +4,16 @@
  */
 import { latin1 } from '../io/latin1.ts';
 import { CR, LF, SP, VALUE } from './characters.ts';
-import { fieldCount, fieldKind, fieldName, fieldValue, type HeadLimits, INCOMPLETE, scanFields } from './fields.ts';
+import {
+  fieldCount,
+  fieldKind,
+  fieldName,
+  fieldValue,
+  type HeadLimits,
+  INCOMPLETE,
+  scanFields,
+  tabAround,
+} from './fields.ts';
 import {
   connectionTokens,
   isChunked,
@@ -101,12 +110,13 @@ function readFields(head: ResponseHead, text: string, base: number): number {
     }
     switch (kind) {
       case CONTENT_LENGTH:
-        if (head.contentLength >= 0) return BAD_CONTENT_LENGTH;
+        if (head.contentLength >= 0 || tabAround(i, text, base)) return BAD_CONTENT_LENGTH;
         head.contentLength = parseContentLength(fieldValue(i, text, base));
         if (head.contentLength < 0) return BAD_CONTENT_LENGTH;
         break;
       case TRANSFER_ENCODING:
-        if (head.chunked || head.minor === 0 || !isChunked(fieldValue(i, text, base))) return BAD_TRANSFER_ENCODING;
+        if (head.chunked || head.minor === 0 || tabAround(i, text, base)) return BAD_TRANSFER_ENCODING;
+        if (!isChunked(fieldValue(i, text, base))) return BAD_TRANSFER_ENCODING;
         head.chunked = true;
         break;
       case CONNECTION: {
