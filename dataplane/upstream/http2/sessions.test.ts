@@ -175,7 +175,10 @@ describe('a session that goes away', () => {
 
   test('GOAWAY with an error: what was not looked at is sent again, the rest is lost', async () => {
     const server = await backend(({ session }, n) => {
-      if (n === 1) session.goaway(NGHTTP2_ENHANCE_YOUR_CALM, 1);
+      if (n === 1) {
+        session.goaway(NGHTTP2_ENHANCE_YOUR_CALM, 1);
+        setTimeout(() => session.destroy(), 20);
+      }
       if (n > 1) answer(server.seen[n] as Seen);
     });
     const gateway = await gatewayTo([server]);

@@ -1,20 +1,22 @@
-/** One exchange over an HTTP/2 session. What nghttp2 checks itself (fields, content-length against data, flow control) is left to it. */
-import http2 from 'node:http2';
-import { Readable } from 'node:stream';
+/** One exchange over an HTTP/2 session: a stream (RFC 9113 section 5.1). After its end every call on it does nothing. */
 import { allowedTrailers } from '../../codec/chunked.ts';
+import * as h2 from '../../codec/h2-frames.ts';
 import { ResponseHead } from '../../codec/response-head.ts';
+import type { PooledBuffer } from '../../io/buffers.ts';
 import { Timer, type TimerOwner } from '../../io/wheel.ts';
-import { type Exchange, LENGTH_UNKNOWN, type Release, type TunnelEnd } from '../../pipeline/exchange.ts';
+import type { Exchange, Release, TunnelEnd } from '../../pipeline/exchange.ts';
 import type { Headers } from '../../pipeline/headers.ts';
 import type { Channel } from '../channel.ts';
 import type { Failure, Job } from '../job.ts';
 import type { ForwardOptions } from '../seam.ts';
 import { asksForWebSocket, requestFields } from './request-fields.ts';
-import { asUpgrade, readHead } from './response-fields.ts';
-import type { Session } from './session.ts';
+import { asUpgrade, hasPseudoField, readHead } from './response-fields.ts';
+import { type Session, STREAM_WINDOW } from './session.ts';
 
-const { NGHTTP2_CANCEL, NGHTTP2_PROTOCOL_ERROR, NGHTTP2_REFUSED_STREAM, NGHTTP2_HTTP_1_1_REQUIRED } = http2.constants;
-const FLAG_END_STREAM = 1;
+/** Why a stream is over, beside the codes of RST_STREAM: the connection is gone; it was no HTTP/2. */
+export const LOST = -1;
+export const BROKEN = -2;
+const HTTP_1_1_REQUIRED = 13;
 /** Informational heads before a final one; a backend that sends more is broken. */
 const MAX_INFORMATIONAL = 16;
 
@@ -27,35 +29,55 @@ const BODY = 3;
 const TUNNEL = 4;
 const OVER = 5;
 
+const NO_BYTES = new Uint8Array();
+const NOTHING = (): void => {};
 /** One for the whole worker: it is read before another head comes. */
 const head = new ResponseHead();
 
-const CHANNEL = Symbol('channel');
-/** Listeners are shared by all streams, and find the channel here. */
-interface ChannelStream extends http2.ClientHttp2Stream {
-  [CHANNEL]: StreamChannel;
+/** A part of the request body that waits for a window, or for the socket. */
+interface Waiting {
+  readonly bytes: Uint8Array;
+  at: number;
+  readonly release: Release;
 }
 
 export class StreamChannel implements Channel, TimerOwner {
   requestDone = false;
   unsent = 0;
   progress = 0;
+  /** 0: nothing was sent. */
+  id = 0;
+  /** Bytes of DATA that the endpoint takes. */
+  sendWindow = 0;
   private readonly session: Session;
   private job: Job | null = null;
-  private stream: ChannelStream | null = null;
   private state = NEW;
-  private informational = 0;
-  /** The response has ended as it should (END_STREAM), though not all of it may be read. */
-  private whole = false;
-  private paused = false;
-  private refused = false;
-  private malformed = false;
-  /** May send trailers: node:http2 has to know before the body. */
-  private trailing = false;
+  /** Its place in the session was given back. */
+  private placeless = false;
+  // The request.
+  private pending: Waiting[] = [];
   private trailersOut: Headers | null = null;
-  private trailers: string[] | null = null;
+  /** END_STREAM is sent. */
+  private ended = false;
+  /** Where its last frame stands in what was not flushed yet. */
+  private lastFrame = -1;
+  private lastFlushes = -1;
   private webSocket = false;
   private webSocketKey: string | undefined;
+  // The response.
+  private informational = 0;
+  private bodiless = false;
+  /** Of the body, as content-length says; below 0: unknown. */
+  private remaining = -1;
+  private receiveWindow = STREAM_WINDOW;
+  /** Taken by the job, and not yet given back to the window. */
+  private consumedBytes = 0;
+  /** END_STREAM was received. */
+  private whole = false;
+  private trailers: string[] | null = null;
+  private held: Buffer[] = [];
+  private paused = false;
+  private delivering = false;
   private peer: TunnelEnd | null = null;
   private timer: Timer | null = null;
 
@@ -64,10 +86,13 @@ export class StreamChannel implements Channel, TimerOwner {
     this.session = session;
   }
 
+  // The request.
+
   send(job: Job, exchange: Exchange, options: ForwardOptions, hasBody: boolean, expect: boolean): void {
     const { session } = this;
     this.job = job;
     this.state = HEAD;
+    this.bodiless = exchange.method === 'HEAD';
     if (asksForWebSocket(exchange)) {
       this.webSocket = true;
       this.webSocketKey = exchange.headers.get('sec-websocket-key');
@@ -76,49 +101,89 @@ export class StreamChannel implements Channel, TimerOwner {
         return;
       }
     }
+    const fields = requestFields(exchange, options, session.secure, expect, this.webSocket);
     this.requestDone = !hasBody;
-    this.trailing = hasBody && exchange.downstream.requestLength === LENGTH_UNKNOWN && !isGrpc(exchange);
-    const stream = session.client.request(requestFields(exchange, options, session.secure, expect, this.webSocket), {
-      endStream: !hasBody && !this.webSocket,
-      waitForTrailers: this.trailing,
-    }) as ChannelStream;
-    this.stream = stream;
-    stream[CHANNEL] = this;
-    stream.push = pushed;
-    stream.on('response', onResponse);
-    stream.on('headers', onHeaders);
-    stream.on('trailers', onTrailers);
-    stream.on('error', onError);
-    stream.on('close', onClose);
-    if (hasBody || this.webSocket) stream.on('drain', onDrain);
-    if (this.trailing) stream.on('wantTrailers', onWantTrailers);
+    this.ended = !hasBody && !this.webSocket;
+    this.id = session.enroll(this);
+    const flags = this.ended ? h2.END_STREAM : 0;
+    this.sent(session.out.headers(this.id, fields, flags));
   }
 
   sendBody(chunk: Uint8Array, release: Release): boolean {
-    const { stream } = this;
+    const { session } = this;
     const { length } = chunk;
-    if (stream === null || stream.destroyed || stream.writableEnded || length === 0) {
+    if (this.id === 0 || this.placeless || this.state === OVER || this.ended || length === 0) {
       if (release !== null) release();
       return true;
     }
-    this.unsent += length;
-    const sent = (): void => {
-      this.unsent -= length;
-      this.progress += length;
+    const sent = this.pending.length === 0 ? session.write(this, chunk, 0, length) : 0;
+    this.progress += sent;
+    if (sent === length) {
       if (release !== null) release();
-    };
-    return stream.write(release === null ? Buffer.from(chunk) : chunk, sent);
+      if (!session.wire.blocked) return true;
+    } else {
+      const bytes = release === null ? Buffer.from(chunk.subarray(sent)) : chunk;
+      this.pending.push({ bytes, at: release === null ? 0 : sent, release });
+      this.unsent += length - sent;
+    }
+    session.waiting.add(this);
+    return false;
   }
 
   sendEnd(trailers: Headers | null): void {
-    this.trailersOut = trailers;
     this.requestDone = true;
-    this.stream?.end();
+    if (this.placeless || this.ended) return;
+    this.trailersOut = trailers;
+    this.ended = true;
+    if (this.pending.length === 0) this.writeEnd();
   }
 
   get blocked(): boolean {
-    return this.stream?.writableNeedDrain === true;
+    return this.pending.length > 0 || this.session.wire.blocked;
   }
+
+  /** A frame of it stands at `at` in what was not flushed. */
+  sent(at: number): void {
+    this.lastFrame = at;
+    this.lastFlushes = this.session.out.flushes;
+  }
+
+  /** Sends of what waits as much as it can, about `most` bytes. True: some of it. */
+  pump(most: number): boolean {
+    const { session, pending } = this;
+    let moved = 0;
+    while (pending.length > 0 && moved < most) {
+      const part = pending[0] as Waiting;
+      const sent = session.write(this, part.bytes, part.at, most - moved);
+      if (sent === 0) break;
+      moved += sent;
+      part.at += sent;
+      if (part.at < part.bytes.length) continue;
+      pending.shift();
+      if (part.release !== null) part.release();
+    }
+    this.progress += moved;
+    this.unsent -= moved;
+    if (pending.length > 0 || session.wire.blocked) return moved > 0;
+    session.waiting.delete(this);
+    if (this.ended) this.writeEnd();
+    else if (this.peer !== null) this.peer.resume();
+    else this.job?.onWritable();
+    return moved > 0;
+  }
+
+  private writeEnd(): void {
+    const { out } = this.session;
+    const { trailersOut } = this;
+    this.session.waiting.delete(this);
+    if (trailersOut !== null && trailersOut.count > 0) {
+      out.headers(this.id, trailersOut.fields, h2.END_STREAM);
+    } else if (this.lastFrame >= 0 && this.lastFlushes === out.flushes) out.endStream(this.lastFrame);
+    else out.frame(h2.DATA, h2.END_STREAM, this.id, NO_BYTES);
+    if (this.whole) this.giveUpPlace();
+  }
+
+  // The job.
 
   deadline(delayMs: number): void {
     const { wheel } = this.session.target;
@@ -128,37 +193,24 @@ export class StreamChannel implements Channel, TimerOwner {
     } else if (this.timer !== null) wheel.disarm(this.timer);
   }
 
+  onTimeout(): void {
+    this.job?.onDeadline();
+  }
+
   proceed(): void {
-    const { stream } = this;
-    if (this.state !== HELD || stream === null) return;
+    if (this.state !== HELD) return;
     this.state = BODY;
-    stream.on('data', onData);
-    stream.on('end', onEnd);
+    this.deliver();
   }
 
   resume(): void {
     if (!this.paused) return;
     this.paused = false;
-    this.stream?.resume();
+    this.deliver();
   }
 
   get waiting(): boolean {
     return this.paused;
-  }
-
-  openTunnel(peer: TunnelEnd): TunnelEnd {
-    const { stream } = this;
-    this.state = TUNNEL;
-    this.peer = peer;
-    this.deadline(0);
-    stream?.on('data', onData);
-    stream?.on('end', onEnd);
-    return {
-      write: (chunk, release) => this.sendBody(chunk, release),
-      end: () => stream?.end(),
-      destroy: () => this.abandon(),
-      resume: () => this.resume(),
-    };
   }
 
   handTo(job: Job): void {
@@ -166,130 +218,178 @@ export class StreamChannel implements Channel, TimerOwner {
   }
 
   abandon(): void {
+    if (this.state === OVER) return;
     this.job = null;
     this.over();
-    this.stream?.close(NGHTTP2_CANCEL);
+    this.reset(h2.CANCEL);
   }
 
   giveBack(): void {
     this.state = OVER;
-    this.session.left();
+    this.giveUpPlace();
   }
 
-  onTimeout(): void {
-    this.job?.onDeadline();
+  openTunnel(peer: TunnelEnd): TunnelEnd {
+    this.state = TUNNEL;
+    this.peer = peer;
+    this.deadline(0);
+    // What the client's end does comes later: it is made with this one in hand.
+    queueMicrotask(() => this.deliver());
+    return {
+      write: (chunk, release) => this.sendBody(chunk, release),
+      end: () => this.sendEnd(null),
+      destroy: () => this.abandon(),
+      resume: () => this.resume(),
+    };
   }
 
-  // From the stream.
+  // The response, from the session.
 
-  onResponse(raw: readonly string[], flags: number): void {
-    const { job } = this;
-    this.session.heard();
-    this.session.served++;
-    if (job === null || this.state !== HEAD) return;
-    if (!readHead(raw, head) || head.status < 200) {
-      this.malform();
+  onFields(raw: string[], ends: boolean): void {
+    if (this.state === HEAD) this.onHead(raw, ends);
+    else if (!ends || this.whole || hasPseudoField(raw) || (!this.bodiless && this.remaining > 0)) {
+      this.malform(h2.PROTOCOL_ERROR);
+    } else this.onWhole(allowedTrailers(raw));
+  }
+
+  private onHead(raw: string[], ends: boolean): void {
+    const job = this.job as Job;
+    if (!readHead(raw, head) || (head.status < 200 && (ends || ++this.informational > MAX_INFORMATIONAL))) {
+      this.malform(h2.PROTOCOL_ERROR);
       return;
     }
+    const { status } = head;
+    if (status < 200) {
+      job.onInformational(head);
+      return;
+    }
+    this.session.served++;
     this.state = HELD;
-    if ((flags & FLAG_END_STREAM) !== 0) this.whole = true;
-    if (this.webSocket && head.status < 300) {
-      if (this.whole) {
-        this.malform();
+    if (status === 204 || status === 304) this.bodiless = true;
+    if (!this.bodiless) this.remaining = head.contentLength;
+    if (ends) {
+      if (this.remaining > 0) {
+        this.malform(h2.PROTOCOL_ERROR);
         return;
       }
-      asUpgrade(head, this.webSocketKey);
-    } else if (this.webSocket) this.stream?.end();
+      this.whole = true;
+    }
+    if (this.webSocket) {
+      if (status < 300 && !ends) asUpgrade(head, this.webSocketKey);
+      else if (status < 300) {
+        this.malform(h2.PROTOCOL_ERROR);
+        return;
+      } else this.sendEnd(null);
+    }
+    if (this.whole && this.ended && this.pending.length === 0) this.giveUpPlace();
     job.onHead(head);
   }
 
-  onInformational(raw: readonly string[]): void {
-    const { job } = this;
-    this.session.heard();
-    if (job === null || this.state !== HEAD) return;
-    if (++this.informational > MAX_INFORMATIONAL || !readHead(raw, head)) this.malform();
-    else job.onInformational(head);
+  /** A DATA frame of so many bytes begins. False: it is not to be taken. */
+  announce(length: number, ends: boolean): boolean {
+    this.receiveWindow -= length;
+    if (this.receiveWindow < 0) {
+      this.malform(h2.FLOW_CONTROL_ERROR);
+      return false;
+    }
+    let fits = this.state !== HEAD && !this.whole && (!this.bodiless || length === 0);
+    if (fits && this.remaining >= 0) {
+      this.remaining -= length;
+      fits = ends ? this.remaining === 0 : this.remaining >= 0;
+    }
+    if (!fits) this.malform(h2.PROTOCOL_ERROR);
+    return fits;
   }
 
-  onTrailers(raw: readonly string[]): void {
-    this.trailers = allowedTrailers(raw as string[]);
+  /** Padding is used up as it comes. */
+  padding(length: number): void {
+    this.receiveWindow -= length;
+    this.consumed(length);
   }
 
-  onData(chunk: Buffer): void {
-    this.session.heard();
-    if (this.peer !== null) {
-      if (!this.peer.write(chunk, NOTHING)) this.pause();
-    } else if (this.job !== null && !this.job.onBody(chunk, NOTHING)) this.pause();
-  }
-
-  /** All that came is read. */
-  onEnd(): void {
-    if (!this.whole || this.state === OVER) return;
-    if (this.state === TUNNEL) {
-      this.peer?.end();
+  onData(bytes: Buffer, pooled: PooledBuffer | null): void {
+    if (this.state === OVER) return;
+    if (this.state < BODY || this.paused || this.delivering || this.held.length > 0) {
+      this.held.push(Buffer.from(bytes));
       return;
     }
-    const { job, stream } = this;
+    if (pooled !== null) pooled.references++;
+    this.hand(bytes, pooled === null ? null : pooled.release);
+  }
+
+  onWhole(trailers: string[] | null): void {
+    this.whole = true;
+    this.trailers = trailers;
+    if (this.ended && this.pending.length === 0) this.giveUpPlace();
+    this.deliver();
+  }
+
+  private hand(bytes: Uint8Array, release: Release): void {
+    const { job, peer } = this;
+    if (!this.placeless) this.consumed(bytes.length);
+    if (peer !== null) {
+      if (!peer.write(bytes, release)) this.paused = true;
+    } else if (job === null) release?.();
+    else if (!job.onBody(bytes, release)) this.paused = true;
+  }
+
+  /** What is held, then the end. */
+  private deliver(): void {
+    if (this.delivering) return;
+    this.delivering = true;
+    while (this.state >= BODY && !this.paused && this.held.length > 0) this.hand(this.held.shift() as Buffer, NOTHING);
+    this.delivering = false;
+    if (!this.whole || this.paused || this.held.length > 0) return;
+    if (this.state === TUNNEL) this.peer?.end();
+    else if (this.state === BODY) this.complete();
+  }
+
+  private complete(): void {
+    const { job } = this;
     this.job = null;
     this.over();
-    // What is left of the request is of no use to anybody.
-    if (!this.requestDone) stream?.close(NGHTTP2_CANCEL);
+    // What is left of the request is of no use to anybody (section 8.1).
+    if (!this.placeless && !(this.ended && this.pending.length === 0)) this.reset(h2.CANCEL);
     job?.onComplete(this.trailers);
   }
 
-  onDrain(): void {
-    if (this.state === TUNNEL) this.peer?.resume();
-    else this.job?.onWritable();
+  private consumed(bytes: number): void {
+    this.consumedBytes += bytes;
+    if (this.whole || this.consumedBytes < STREAM_WINDOW / 2) return;
+    this.receiveWindow += this.consumedBytes;
+    this.session.out.word(h2.WINDOW_UPDATE, this.id, this.consumedBytes);
+    this.consumedBytes = 0;
   }
 
-  /** END_STREAM was received. */
-  onWhole(): void {
-    this.whole = true;
+  // The end.
+
+  /** What came is no acceptable message. */
+  malform(error: number): void {
+    this.reset(error);
+    this.fail('protocol');
   }
 
-  onWantTrailers(): void {
-    const { stream, trailersOut } = this;
-    if (stream === null || stream.destroyed) return;
-    stream.sendTrailers(trailersOut === null ? {} : fieldObject(trailersOut));
-  }
-
-  onError(error: NodeJS.ErrnoException): void {
-    const { code } = error;
-    if (code === 'ERR_HTTP2_GOAWAY_SESSION' || code === 'ERR_HTTP2_INVALID_SESSION') this.refused = true;
-    else if (code === 'ERR_HTTP2_OUT_OF_STREAMS') this.refused = true;
-    else if (code === 'ERR_HTTP2_ERROR') this.malformed = true;
-  }
-
-  onClose(rstCode: number): void {
-    const { session, state, peer } = this;
-    session.left();
-    if (state === OVER) return;
-    if (peer !== null) {
+  /** From the session: reset by the endpoint, or the connection is gone. */
+  gone(reason: number): void {
+    const { session } = this;
+    const answered = this.state !== HEAD || this.informational > 0;
+    const { served } = session;
+    this.dropWaiting();
+    this.giveUpPlace();
+    // The rest of the request is not wanted (section 8.1).
+    if (this.state === OVER || (this.whole && this.peer === null)) return;
+    if (this.peer !== null) {
+      const { peer } = this;
       this.job = null;
       this.over();
       peer.destroy();
       return;
     }
     let failure: Failure = 'reset';
-    if (this.malformed || rstCode === NGHTTP2_PROTOCOL_ERROR || rstCode === NGHTTP2_HTTP_1_1_REQUIRED) {
-      failure = 'protocol';
-    } else if (state === HEAD && this.informational === 0) {
-      const unseen = (this.stream?.id ?? 0) > session.lastStreamId;
-      if (this.refused || unseen || rstCode === NGHTTP2_REFUSED_STREAM) failure = 'refused';
-      else if (session.lost && session.served > 0) failure = 'stale';
-    }
+    if (reason === BROKEN || reason === h2.PROTOCOL_ERROR || reason === HTTP_1_1_REQUIRED) failure = 'protocol';
+    else if (!answered && reason === h2.REFUSED_STREAM) failure = 'refused';
+    else if (!answered && reason === LOST && served > 0) failure = 'stale';
     this.fail(failure);
-  }
-
-  private pause(): void {
-    this.paused = true;
-    this.stream?.pause();
-  }
-
-  /** What came is no acceptable message. */
-  private malform(): void {
-    this.stream?.close(NGHTTP2_PROTOCOL_ERROR);
-    this.fail('protocol');
   }
 
   private fail(failure: Failure): void {
@@ -297,79 +397,36 @@ export class StreamChannel implements Channel, TimerOwner {
     if (this.state === OVER) return;
     this.job = null;
     this.over();
-    if (this.stream === null) this.session.left();
+    this.giveUpPlace();
     job?.onFailure(failure);
+  }
+
+  private reset(error: number): void {
+    if (this.placeless) return;
+    if (this.id > 0) this.session.out.word(h2.RST_STREAM, this.id, error);
+    this.giveUpPlace();
   }
 
   private over(): void {
     this.state = OVER;
     this.peer = null;
     this.paused = false;
+    this.held = [];
     if (this.timer !== null) this.session.target.wheel.drop(this.timer);
     this.timer = null;
   }
-}
 
-const NOTHING = (): void => {};
-
-/** A request of gRPC has no trailers, so that it need not wait for any (gRPC over HTTP/2, "Requests"). */
-function isGrpc(exchange: Exchange): boolean {
-  return exchange.headers.get('content-type')?.startsWith('application/grpc') === true;
-}
-
-function onResponse(this: ChannelStream, _fields: unknown, flags: number, raw: readonly string[]): void {
-  this[CHANNEL].onResponse(raw, flags);
-}
-
-function onHeaders(this: ChannelStream, _fields: unknown, _flags: number, raw: readonly string[]): void {
-  this[CHANNEL].onInformational(raw);
-}
-
-function onTrailers(this: ChannelStream, _fields: unknown, _flags: number, raw: readonly string[]): void {
-  this[CHANNEL].onTrailers(raw);
-}
-
-function onData(this: ChannelStream, chunk: Buffer): void {
-  this[CHANNEL].onData(chunk);
-}
-
-function onEnd(this: ChannelStream): void {
-  this[CHANNEL].onEnd();
-}
-
-function onDrain(this: ChannelStream): void {
-  this[CHANNEL].onDrain();
-}
-
-function onWantTrailers(this: ChannelStream): void {
-  this[CHANNEL].onWantTrailers();
-}
-
-function onError(this: ChannelStream, error: NodeJS.ErrnoException): void {
-  this[CHANNEL].onError(error);
-}
-
-function onClose(this: ChannelStream): void {
-  this[CHANNEL].onClose(this.rstCode);
-}
-
-/**
- * In place of `push`: node:http2 ends a stream that was reset with NO_ERROR just as one that is complete; only at this point can they be told
- * apart, as the stream is not closed yet when END_STREAM comes.
- */
-function pushed(this: ChannelStream, chunk: unknown, encoding?: BufferEncoding): boolean {
-  if (chunk === null && !this.closed) this[CHANNEL].onWhole();
-  return Readable.prototype.push.call(this, chunk, encoding);
-}
-
-function fieldObject({ fields }: Headers): Record<string, string | string[]> {
-  const out: Record<string, string | string[]> = Object.create(null);
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] as string;
-    const value = fields[i + 1] as string;
-    const before = out[name];
-    if (before === undefined) out[name] = value;
-    else out[name] = Array.isArray(before) ? [...before, value] : [before, value];
+  private dropWaiting(): void {
+    const { pending } = this;
+    this.pending = [];
+    this.unsent = 0;
+    for (const { release } of pending) if (release !== null) release();
   }
-  return out;
+
+  private giveUpPlace(): void {
+    if (this.placeless) return;
+    this.placeless = true;
+    this.dropWaiting();
+    this.session.left(this.id);
+  }
 }
