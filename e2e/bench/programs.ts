@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface ProgramOptions {
   readonly args: readonly string[];
-  /** CPU number the program and all its children are pinned to; absent: not pinned. */
-  readonly core?: number;
+  /** CPU number (or several, by commas) the program and all its children are pinned to; absent: not pinned. */
+  readonly core?: number | string;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   /** stdout and stderr go here; its tail is printed when the program dies early. */

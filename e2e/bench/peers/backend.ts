@@ -14,7 +14,9 @@ const small =
 
 export const bodies = {
   small: { path: '/small', bytes: small.length, content: small },
+  kib: { path: '/kib', bytes: 1024, content: 'tide'.repeat(256) },
   large: { path: '/large', bytes: 65_536, content: 'tide'.repeat(16_384) },
+  mib: { path: '/mib', bytes: 1_048_576, content: 'tide'.repeat(262_144) },
 } satisfies Record<string, Body>;
 
 export interface BackendOptions {
@@ -35,6 +37,7 @@ export async function startBackend(options: BackendOptions): Promise<Program> {
   const { dir, port, addresses = ['127.0.0.1'] } = options;
   mkdirSync(join(dir, 'files'), { recursive: true });
   writeFileSync(join(dir, 'files', 'large'), bodies.large.content);
+  writeFileSync(join(dir, 'files', 'mib'), bodies.mib.content);
   const file = join(dir, 'nginx.conf');
   writeFileSync(
     file,
@@ -61,7 +64,10 @@ http {
     ${options.mark === undefined ? '' : `add_header ${options.mark} 1;`}
     root ${join(dir, 'files')};
     location = ${bodies.small.path} { return 200 '${small}'; }
+    location = ${bodies.kib.path} { return 200 '${bodies.kib.content}'; }
     location = ${bodies.large.path} { }
+    location = ${bodies.mib.path} { }
+    location ~ ${bodies.small.path}$ { return 200 '${small}'; }
     location / { return 200 'ok'; }
   }
 }

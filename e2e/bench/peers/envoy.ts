@@ -80,7 +80,15 @@ export async function startEnvoy(context: PeerContext, features: EnvoyFeatures):
   const file = join(context.dir, 'envoy.json');
   writeFileSync(file, JSON.stringify(configuration(context.port, context.endpoints, features), undefined, 2));
   return context.programs.start('envoy', binary(context, 'envoy'), {
-    args: ['-c', file, '--concurrency', '1', '--disable-hot-restart', '--log-level', 'warning'],
+    args: [
+      '-c',
+      file,
+      '--concurrency',
+      String(context.workers ?? 1),
+      '--disable-hot-restart',
+      '--log-level',
+      'warning',
+    ],
     core: context.core,
     logFile: join(context.dir, 'out.log'),
   });

@@ -16,8 +16,8 @@ function configuration(context: PeerContext, { backend = [], server = '' }: Hapr
     ({ address, port }, i) => `server s${i} ${address}:${port} pool-max-conn 256 ${server}`,
   );
   return `global
-  nbthread 1
-  maxconn 4096
+  nbthread ${context.workers ?? 1}
+  maxconn 16000
   tune.bufsize 65536
 defaults
   mode http

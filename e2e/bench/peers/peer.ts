@@ -14,8 +14,10 @@ export interface PeerContext {
   readonly port: number;
   /** Of the backend; one, unless the scenario says otherwise. */
   readonly endpoints: readonly Endpoint[];
-  /** CPU the proxy has to itself. */
-  readonly core: number;
+  /** CPU the proxy has to itself; several by commas. */
+  readonly core: number | string;
+  /** Threads or processes that carry requests; one when absent. */
+  readonly workers?: number;
   /** CPU for whatever belongs to the proxy but does not carry requests (a control plane). */
   readonly sideCore: number;
   /** Binaries by name (`nginx`, `haproxy`, `envoy`). */

@@ -24,7 +24,7 @@ export interface DataPlaneOptions {
   readonly dir: string;
   readonly port: number;
   /** Absent: not pinned. */
-  readonly core?: number;
+  readonly core?: number | string;
   readonly workers: number;
   /** `off` or a file. */
   readonly accessLog: string;
@@ -159,13 +159,13 @@ export async function startTidegate(context: PeerContext, variant: Variant): Pro
   const files = join(context.dir, 'config');
   mkdirSync(files, { recursive: true });
   for (const [name, text] of Object.entries(variant.files(context))) writeFileSync(join(files, name), text);
-  const { programs, dir, port, core, sideCore } = context;
+  const { programs, dir, port, core, sideCore, workers = 1 } = context;
   await startController({ programs, dir, files, core: sideCore });
   throwIfRefused(dir);
   const accessLog = variant.accessLog ?? join(dir, 'access.log');
   const { env = {}, adminPort } = variant;
   const admin = adminPort === undefined ? {} : { adminPort };
-  return (await startDataPlane({ programs, dir, port, core, workers: 1, accessLog, env, ...admin })).program;
+  return (await startDataPlane({ programs, dir, port, core, workers, accessLog, env, ...admin })).program;
 }
 
 export const tidegate: Peer = {

@@ -35,6 +35,8 @@ export interface Contest {
   readonly request: Request;
   readonly checks: readonly Check[];
   readonly goals: readonly Goal[];
+  /** Of each peer, on both cores, beside the load; one on a core of its own when absent. */
+  readonly workers?: number;
   /** One nginx when absent. */
   readonly backends?: StartBackends;
   /** Requests to a path of `proxy` before the turns, so that its code has run. */
@@ -56,7 +58,14 @@ export async function compare(bench: Bench, part: string, contest: Contest): Pro
   const taken = new Map<string, RunResult[]>(peers.map(({ name }) => [name, []]));
   let results: Result[] = [];
   for (let round = 1; round <= rounds; round++) {
-    const line = await startPeers(bench, peers, contest.request, `${contest.id}-${round}`, contest.backends);
+    const line = await startPeers(
+      bench,
+      peers,
+      contest.request,
+      `${contest.id}-${round}`,
+      contest.backends,
+      contest.workers,
+    );
     await check(line.started, contest);
     await runBefore(bench, line.started, contest);
     const turns = { scenario: `${scenario}, start ${round}`, request: contest.request, runs, seconds };
@@ -83,14 +92,14 @@ async function runBefore(bench: Bench, started: readonly Started[], { before }: 
   await load({ url: warm.url + path, connections: CONNECTIONS, core: bench.loadCore, seconds: 1, script });
 }
 
-interface Ratio {
+export interface Ratio {
   readonly goal: Goal;
   readonly ratio: number;
   readonly text: string;
 }
 
 /** Empty where one of both did not run. */
-function ratioOf(goal: Goal, taken: ReadonlyMap<string, readonly RunResult[]>): Ratio[] {
+export function ratioOf(goal: Goal, taken: ReadonlyMap<string, readonly RunResult[]>): Ratio[] {
   const cpuOf = (name: string) => taken.get(name)?.map((run) => run.cpuMicrosPerRequest);
   const [own, against] = [cpuOf(goal.proxy), cpuOf(goal.against)];
   if (own === undefined || against === undefined) return [];

@@ -81,7 +81,9 @@ export async function startPeers(
   request: Request,
   name = 'peers',
   startBackends: StartBackends = nginxAt(),
+  workers = 1,
 ): Promise<Line> {
+  const core = workers === 1 ? bench.proxyCore : `${bench.proxyCore},${bench.loadCore}`;
   const folder = (of: string): string => {
     const dir = join(bench.dir, name, of.replaceAll(/[^a-z0-9+-]/g, '_'));
     mkdirSync(dir, { recursive: true });
@@ -100,7 +102,7 @@ export async function startPeers(
         const dir = folder(peer.name);
         const program = await peer.start({
           ...bench,
-          ...{ dir, port, endpoints, core: bench.proxyCore, sideCore: bench.loadCore },
+          ...{ dir, port, endpoints, core, workers, sideCore: bench.loadCore },
         });
         const client = request.client ?? http1;
         const url = `${client.scheme}://127.0.0.1:${port}`;
