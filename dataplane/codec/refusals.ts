@@ -33,6 +33,11 @@ export const BAD_TRANSFER_ENCODING = refusal(
 export const BAD_CHUNK = refusal(400, 'bad-chunk', 'The chunked body is malformed.');
 export const UNSUPPORTED_VERSION = refusal(505, 'unsupported-version', 'HTTP/1.1 and HTTP/1.0 are spoken here.');
 export const UNSUPPORTED_METHOD = refusal(405, 'connect-refused', 'CONNECT is not offered here.');
+export const UNSUPPORTED_PROTOCOL = refusal(
+  501,
+  'protocol-refused',
+  'Only "websocket" is offered by extended CONNECT.',
+);
 export const BAD_EXPECT = refusal(417, 'bad-expect', 'Only "100-continue" can be expected.');
 export const URI_TOO_LONG = refusal(414, 'uri-too-long', 'The request line is too long.');
 export const BODY_TOO_LARGE = refusal(413, 'body-too-large', 'The request body is too large.');

@@ -219,6 +219,16 @@ export class Wire {
     socket.uncork();
   }
 
+  /** Bytes that were joined already: at once, whatever their number. `release` as in `writeBytes`; null: they are the wire's. */
+  writeJoined(bytes: Uint8Array, release: (() => void) | null): void {
+    this.flush();
+    if (this.socket.destroyed) {
+      if (release !== null) release();
+    } else if (this.handle !== null) this.send(this.handle, '', bytes, release);
+    else if (release === null) this.socket.write(bytes);
+    else this.socket.write(bytes, release);
+  }
+
   flush(): void {
     const { text } = this;
     if (text === '') return;

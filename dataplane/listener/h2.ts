@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type { TlsPeer } from '../pipeline/tls-peer.ts';
-import { NodeHttp2Sessions } from './h2-node.ts';
+import { FramedHttp2Sessions } from './h2-sessions.ts';
 import type { ListenerOptions, ListenerStats } from './options.ts';
 
 export interface Http2SessionsOptions extends Omit<ListenerOptions, 'host' | 'port' | 'reusePort'> {
@@ -29,5 +29,5 @@ export interface Http2Sessions {
 }
 
 export function createHttp2Sessions(options: Http2SessionsOptions): Http2Sessions {
-  return new NodeHttp2Sessions(options);
+  return new FramedHttp2Sessions(options);
 }

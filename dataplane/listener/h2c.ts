@@ -28,7 +28,7 @@ class H2cListener implements Listener {
     const limits = { ...DEFAULT_LISTENER_LIMITS, ...options.limits };
     this.proxied = proxiedSockets(options, limits, { ...DEFAULT_LISTENER_TIMEOUTS, ...options.timeouts });
     const accept = (socket: net.Socket): void => this.sessions.accept(socket, null);
-    this.server = net.createServer({ pauseOnConnect: true }, (socket) => {
+    this.server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
       (this.accepted[0] as number)++;
       if (this.proxied === null) accept(socket);
       else this.proxied.accept(socket, accept);
