@@ -68,6 +68,7 @@ test('what the encoder writes the decoder reads, split anywhere', () => {
 
 test('extensions are read over, within their bound', () => {
   expect(decode('3;a=b;c="d e"\r\nabc\r\n0;x\r\n\r\n')).toMatchObject({ body: 'abc', outcome: 'end' });
+  expect(decode('3;a ; b = "\\"" ;c\r\nabc\r\n0\r\n\r\n')).toMatchObject({ body: 'abc', outcome: 'end' });
   expect(decode('3 ;a\r\nabc\r\n0\r\n\r\n')).toMatchObject({ body: 'abc', outcome: 'end' });
   const limits = { ...DEFAULT_CHUNK_LIMITS, extensionBytes: 10 };
   expect(decode(`1;${'x'.repeat(10)}\r\na\r\n`, [], limits).outcome).toBe('more');
@@ -94,6 +95,11 @@ test.each([
   ['more than 16 digits', '00000000000000001\r\na\r\n'],
   ['data longer than its size', '1\r\nab\r\n'],
   ['data ended by LF', '1\r\na\n'],
+  ['extension without a name', '1;\r\na\r\n'],
+  ['extension that is no token', '1;\xe4\r\na\r\n'],
+  ['extension without its value', '1;a=\r\na\r\n'],
+  ['extension whose quotes do not end', '1;a="b\r\na\r\n'],
+  ['space behind an extension', '1;a \r\na\r\n'],
   ['control character in an extension', '1;\x00\r\na\r\n'],
   ['bare LF in an extension', '1;a\nb\r\n'],
   ['bare LF after the last chunk', '0\n\r\n'],

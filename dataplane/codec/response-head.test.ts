@@ -25,6 +25,9 @@ test.each<[string, object]>([
   [lines('HTTP/1.0 200 OK'), { minor: 0, keepAlive: false, contentLength: -1, chunked: false }],
   [lines('HTTP/1.0 200 OK', 'connection: keep-alive'), { keepAlive: true }],
   [lines('HTTP/1.1 200 OK', 'connection: close'), { keepAlive: false }],
+  [lines('HTTP/1.1 204 No Content', 'content-length: 4'), { keepAlive: false }],
+  [lines('HTTP/1.1 204 No Content', 'content-length: 0'), { keepAlive: true }],
+  [lines('HTTP/1.1 100 Continue', 'content-length: 0'), { status: 100 }],
   [lines('HTTP/1.1 200 OK', 'transfer-encoding: chunked'), { chunked: true }],
   [lines('HTTP/1.1 101 x', 'upgrade: websocket', 'connection: upgrade'), { upgrade: 'websocket', fields: [] }],
   [
@@ -57,6 +60,10 @@ const REFUSED: [string, string][] = [
   ['bad-framing', lines('HTTP/1.1 200 OK', 'content-length: 1', 'transfer-encoding: chunked')],
   ['bad-framing', lines('HTTP/1.1 200 OK', 'transfer-encoding: gzip, chunked')],
   ['bad-framing', lines('HTTP/1.0 200 OK', 'transfer-encoding: chunked')],
+  ['bad-framing', lines('HTTP/1.1 103 Early Hints', 'content-length: 1')],
+  ['bad-framing', lines('HTTP/1.1 107 x', 'transfer-encoding: chunked')],
+  ['bad-framing', lines('HTTP/1.1 200 OK', 'content-length:\t1')],
+  ['bad-framing', lines('HTTP/1.1 200 OK', 'transfer-encoding: chunked\t')],
   ['headers-too-large', `HTTP/1.1 200 ${'x'.repeat(9000)}`],
   ['headers-too-large', `HTTP/1.1 200 OK\r\nx: ${'x'.repeat(40_000)}`],
 ];

@@ -40,7 +40,7 @@ export class ResponseHead {
   fields: string[] = [];
   contentLength = -1;
   chunked = false;
-  /** The connection may be used again once this message is complete. */
+  /** The connection may be used again once this message is complete: not where a 204 announces a body, which may follow. */
   keepAlive = true;
   /** Value of the Upgrade field; empty where there is none. */
   upgrade = '';
@@ -136,7 +136,12 @@ function readFields(head: ResponseHead, text: string, base: number): number {
     }
   }
   if (head.chunked && head.contentLength >= 0) return BAD_TRANSFER_ENCODING;
-  head.keepAlive = (tokens & TOKEN_CLOSE) === 0 && (head.minor === 1 || (tokens & TOKEN_KEEP_ALIVE) !== 0);
+  const { status } = head;
+  const announced = head.chunked || head.contentLength > 0;
+  // An interim response has no body (RFC 9110 section 15.2), and some readers look for the one it announces.
+  if (announced && status < 200) return BAD_TRANSFER_ENCODING;
+  const closes = (tokens & TOKEN_CLOSE) !== 0 || (announced && status === 204);
+  head.keepAlive = !closes && (head.minor === 1 || (tokens & TOKEN_KEEP_ALIVE) !== 0);
   head.fields = named === '' ? fields : withoutNamed(fields, named);
   return 0;
 }

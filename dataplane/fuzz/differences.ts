@@ -32,8 +32,13 @@ export const STRICTER: Readonly<Record<string, Argued>> = {
   'connect-refused': { why: 'CONNECT is not offered' },
   'bad-expect': { why: 'llhttp leaves expectations to its user; RFC 9110 section 10.1.1 has one' },
   'bad-framing': {
-    why: 'llhttp takes codings before chunked (RFC 9112 section 6.1: refused where not understood), Transfer-Encoding in HTTP/1.0 (section 6.1: faulty), any coding in responses (then until the close), lengths beyond 15 digits, and tabs around what frames',
-    holds: (bytes) => /transfer-encoding|content-length:[ \t]*\d{16,}|content-length:[^\r\n]*\t/i.test(bytes),
+    why: 'llhttp takes codings before chunked (RFC 9112 section 6.1: refused where not understood), Transfer-Encoding in HTTP/1.0 (section 6.1: faulty), any coding in responses (then until the close), lengths beyond 15 digits, tabs around what frames, and reads bodies that some interim responses announce',
+    holds: (bytes) =>
+      /transfer-encoding|content-length:[ \t]*\d{16,}|content-length:[^\r\n]*\t|HTTP\/1\.[01] 1\d\d/i.test(bytes),
+  },
+  closed: {
+    why: 'behind a 204 that announces a body we close: it may follow',
+    holds: (bytes) => /HTTP\/1\.[01] 204/.test(bytes),
   },
   'unasked-switch': { why: 'nobody asked for an upgrade: 502' },
   'bad-header': {
@@ -130,7 +135,8 @@ function told(what: string, ours: unknown, theirs: unknown): Difference {
 
 /** `stricter`: we stopped where they went on. */
 function verdict(bytes: string, ours: Reading, theirs: Reading, stricter: boolean): Difference | null {
-  const code = stricter ? ours.refused : (theirs.refused ?? (theirs.closed ? 'closed' : null));
+  const stopped = stricter ? ours : theirs;
+  const code = stopped.refused ?? (stopped.closed ? 'closed' : null);
   const argued = code === null ? undefined : (stricter ? STRICTER : WIDER)[code];
   if (argued !== undefined && (argued.holds === undefined || argued.holds(bytes, theirs))) return null;
   return told(stricter ? `we stopped with ${code}` : `llhttp stopped with ${code}`, summary(ours), summary(theirs));
@@ -158,7 +164,7 @@ function endToEnd({ fields, status }: Message): readonly string[] {
 }
 
 /** A target in the form in which we pass it on. */
-function readTarget(target: string): string {
+export function readTarget(target: string): string {
   const mark = target.indexOf('?');
   let path = mark < 0 ? target : target.slice(0, mark);
   if (path === '*') return target;

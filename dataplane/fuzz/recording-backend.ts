@@ -49,7 +49,7 @@ export class RecordingBackend {
       record.requests = messages;
       record.refused = refused;
       for (const { complete, fields } of messages.slice(answered)) {
-        const waits = fields.includes('100-continue') && continued <= answered;
+        const waits = fields.some((text, i) => i % 2 === 0 && text === 'expect') && continued <= answered;
         if (waits) {
           continued = answered + 1;
           socket.write('HTTP/1.1 100 Continue\r\n\r\n');

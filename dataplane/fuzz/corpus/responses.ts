@@ -45,9 +45,17 @@ export const RESPONSES: readonly ResponseCase[] = [
     200,
     'abc',
   ),
-  whole(
+  bad(
     'an interim one with a length',
     `HTTP/1.1 103 Early Hints\r\nContent-Length: ${EVIL.length}\r\n\r\n${head('Content-Length: 3')}abc`,
+  ),
+  bad(
+    'an interim one with chunks',
+    `HTTP/1.1 107 x\r\nTransfer-Encoding: chunked\r\n\r\n${head('Content-Length: 3')}abc`,
+  ),
+  whole(
+    'an interim one with a length of 0',
+    `HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\n${head('Content-Length: 3')}abc`,
     200,
     'abc',
   ),
