@@ -123,6 +123,12 @@ const settings = {
     MILLISECONDS,
     'how long requests in flight may take after that before they are cut',
   ),
+  TIDEGATE_DRAIN_STREAMS_MS: setting(
+    milliseconds,
+    (env) => (env.KUBERNETES_SERVICE_HOST ? '20000' : '1000'),
+    MILLISECONDS,
+    'over how much of that WebSockets, event streams and gRPC streams are ended, each at a random moment (20000 in a cluster)',
+  ),
   TIDEGATE_LIMIT_KEYS: setting(
     integer(16, 16_777_216),
     '262144',
@@ -172,6 +178,7 @@ export interface Config {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly drainGraceMs: number;
   readonly drainDeadlineMs: number;
+  readonly drainStreamsMs: number;
   readonly limitKeys: number;
   /** 0: off. */
   readonly sheddingDelayMs: number;
@@ -293,6 +300,7 @@ function configOf(
     logLevel: values.TIDEGATE_LOG_LEVEL,
     drainGraceMs: values.TIDEGATE_DRAIN_GRACE_MS,
     drainDeadlineMs: values.TIDEGATE_DRAIN_DEADLINE_MS,
+    drainStreamsMs: values.TIDEGATE_DRAIN_STREAMS_MS,
     limitKeys: values.TIDEGATE_LIMIT_KEYS,
     sheddingDelayMs: values.TIDEGATE_SHEDDING_DELAY_MS,
     maxRequests: values.TIDEGATE_MAX_REQUESTS,

@@ -183,6 +183,8 @@ export class TestProxy {
       requestTimeoutMs: 0,
       backendTimeoutMs: 0,
       idleTimeoutMs: 0,
+      streamIdleTimeoutMs: 0,
+      streams: null,
       trustedHops: 0,
       via: '',
       retry: null,

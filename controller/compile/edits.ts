@@ -22,5 +22,6 @@ export function compileTimeouts(timeouts: TimeoutsSpec | undefined): Timeouts {
     ...(timeouts?.request === undefined ? {} : { requestMs: durationMs(timeouts.request) }),
     ...(timeouts?.backend === undefined ? {} : { backendMs: durationMs(timeouts.backend) }),
     ...(timeouts?.idle === undefined ? {} : { idleMs: durationMs(timeouts.idle) }),
+    ...(timeouts?.streamIdle === undefined ? {} : { streamIdleMs: durationMs(timeouts.streamIdle) }),
   };
 }

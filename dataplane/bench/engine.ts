@@ -35,6 +35,8 @@ const options: ForwardOptions = {
   requestTimeoutMs: 15_000,
   backendTimeoutMs: 0,
   idleTimeoutMs: 300_000,
+  streamIdleTimeoutMs: 3_600_000,
+  streams: null,
   trustedHops: 0,
   via: '',
   retry: null,

@@ -59,6 +59,7 @@ export interface CompiledRule {
   readonly requestTimeoutMs: number;
   readonly backendTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  readonly streamIdleTimeoutMs: number;
   /**
    * Where a backend of the rule has policies of its own: picks the backend for one request and answers what the rule is compiled to for it.
    * Null: the rule is the same for all of them, and its terminal picks.

@@ -58,6 +58,7 @@ class Bench {
       requestTimeoutMs,
       backendTimeoutMs: 0,
       idleTimeoutMs: 0,
+      streamIdleTimeoutMs: 0,
       share: null,
     };
   }

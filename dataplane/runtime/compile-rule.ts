@@ -162,6 +162,7 @@ export function compileRefusal(
     requestTimeoutMs: 0,
     backendTimeoutMs: 0,
     idleTimeoutMs: 0,
+    streamIdleTimeoutMs: 0,
     share: null,
   };
   const slot: RuleSlot = { rule: compiled };

@@ -7,6 +7,7 @@ import type { Services } from '../stages/services.ts';
 import type { Counter } from '../telemetry/stage-counters.ts';
 import type { Materials } from '../upstream/dial/tls-settings.ts';
 import type { ForwardOptions, Responder } from '../upstream/seam.ts';
+import type { LongStreams } from '../upstream/streams.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 
 export interface RuntimeDeps {
@@ -23,6 +24,8 @@ export interface RuntimeDeps {
   readonly random: () => number;
   readonly setTimer: (run: () => void, delayMs: number) => () => void;
   readonly defaults: RuntimeDefaults;
+  /** Absent: no response is taken for a stream. */
+  readonly streams?: LongStreams;
 }
 
 /** What only stages need; see StageContext. */
@@ -42,18 +45,20 @@ export interface RuntimeDefaults {
   readonly requestTimeoutMs: number;
   readonly backendTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  readonly streamIdleTimeoutMs: number;
   readonly trustedHops: number;
   readonly via: string;
 }
 
 /**
- * A backend has a minute for its response head and five minutes between two pieces of a body, so nothing waits for ever; a whole
- * request has no bound, so that streams may last.
+ * A backend has a minute for its response head and five minutes between two pieces of a body (a stream an hour), so nothing waits for ever; a
+ * whole request has no bound.
  */
 export const RUNTIME_DEFAULTS: RuntimeDefaults = {
   requestTimeoutMs: 0,
   backendTimeoutMs: 60_000,
   idleTimeoutMs: 300_000,
+  streamIdleTimeoutMs: 3_600_000,
   trustedHops: 0,
   via: '',
 };

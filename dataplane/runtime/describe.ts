@@ -41,6 +41,7 @@ export function describeLedger(
         requestMs: compiled.requestTimeoutMs,
         backendMs: compiled.backendTimeoutMs,
         idleMs: compiled.idleTimeoutMs,
+        streamIdleMs: compiled.streamIdleTimeoutMs,
       },
     })),
     policies: sorted(ledger.policies).map(([id, { resource }]) => ({

@@ -85,7 +85,10 @@ export function stagesOf({ headers }: RuleResource, sections: readonly ChainSect
   return placed.sort((a, b) => a.place - b.place);
 }
 
-export type CompiledTimeouts = Pick<CompiledRule, 'requestTimeoutMs' | 'backendTimeoutMs' | 'idleTimeoutMs'>;
+export type CompiledTimeouts = Pick<
+  CompiledRule,
+  'requestTimeoutMs' | 'backendTimeoutMs' | 'idleTimeoutMs' | 'streamIdleTimeoutMs'
+>;
 
 export function timeoutsOf(
   { timeouts }: RuleResource,
@@ -98,6 +101,7 @@ export function timeoutsOf(
     requestTimeoutMs: timeouts.requestMs ?? policy.requestMs ?? defaults.requestTimeoutMs,
     backendTimeoutMs: timeouts.backendMs ?? policy.backendMs ?? defaults.backendTimeoutMs,
     idleTimeoutMs: timeouts.idleMs ?? policy.idleMs ?? defaults.idleTimeoutMs,
+    streamIdleTimeoutMs: timeouts.streamIdleMs ?? policy.streamIdleMs ?? defaults.streamIdleTimeoutMs,
   };
 }
 

@@ -42,6 +42,8 @@ test('resources in one change may refer to each other in any order', () => {
     requestTimeoutMs: 3000,
     backendTimeoutMs: 500,
     idleTimeoutMs: 300_000,
+    streamIdleTimeoutMs: 3_600_000,
+    streams: null,
     trustedHops: 0,
     via: '',
     retry: null,

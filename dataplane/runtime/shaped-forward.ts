@@ -43,7 +43,13 @@ export function createShapedForward(
 ): Terminal {
   const { pipeline, deps } = around;
   const { trustedHops, via } = deps.defaults;
-  const options: ForwardOptions = { rewrite: action.rewrite ?? null, ...settings, trustedHops, via };
+  const options: ForwardOptions = {
+    rewrite: action.rewrite ?? null,
+    ...settings,
+    trustedHops,
+    via,
+    streams: deps.streams ?? null,
+  };
   const fallback = fallbackOf(resource, action, options, around);
   const responder: Responder = fallback ?? pipeline;
   const backends = action.backends.flatMap(({ backend }) =>
@@ -114,6 +120,7 @@ function mirrorsOf({ mirrors = [] }: ForwardAction, options: ForwardOptions, aro
         requestTimeoutMs: MIRROR_TIMEOUT_MS,
         backendTimeoutMs: 0,
         idleTimeoutMs: 0,
+        streams: null,
         retry: null,
       },
       perMillion,

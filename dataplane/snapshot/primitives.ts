@@ -28,8 +28,13 @@ export const timeouts = z.strictObject({
   requestMs: durationMs.optional(),
   /** From the request being sent to the backend until the response head is there. 0 switches it off. */
   backendMs: durationMs.optional(),
-  /** Without a byte of the response body, or of an upgraded connection in either direction. 0 switches it off. */
+  /** Without a byte of the response body. 0 switches it off. */
   idleMs: durationMs.optional(),
+  /**
+   * The same of streams: events (text/event-stream), gRPC calls, and upgraded connections, where bytes of either direction count. 0 switches it
+   * off.
+   */
+  streamIdleMs: durationMs.optional(),
 });
 export type Timeouts = z.infer<typeof timeouts>;
 

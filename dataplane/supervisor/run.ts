@@ -119,6 +119,11 @@ function lazyMetrics(supervisor: Supervisor, output: Output, config: Config) {
         connections: sum((worker) => worker.connections),
         upstreamConnections: sum((worker) => worker.upstreamConnections),
         upstreamPending: sum((worker) => worker.upstreamPending),
+        streams: {
+          upgrade: sum((worker) => worker.streams.upgrade),
+          events: sum((worker) => worker.streams.events),
+          grpc: sum((worker) => worker.streams.grpc),
+        },
         workerHeapUsedBytes: sum((worker) => worker.heapUsedBytes),
         eventLoopDelayMs: Math.max(0, ...gauges.map((worker) => worker.eventLoopDelayMs)),
         sheddingLevel: Math.max(0, ...gauges.map((worker) => worker.sheddingLevel)),

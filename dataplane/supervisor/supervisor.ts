@@ -100,6 +100,7 @@ export class Supervisor {
         proxyProtocol: config.proxyProtocol,
         sheddingDelayMs: config.sheddingDelayMs,
         maxRequests: config.maxRequests,
+        drainStreamsMs: config.drainStreamsMs,
         listener: config.listener,
         accessLog,
         accessLogQuery: config.accessLogQuery,

@@ -25,6 +25,7 @@ const input: MetricsInput = {
     connections: 3,
     upstreamConnections: 2,
     upstreamPending: 0,
+    streams: { upgrade: 2, events: 1, grpc: 0 },
     workerHeapUsedBytes: 1000,
     eventLoopDelayMs: 120,
     sheddingLevel: 0.5,

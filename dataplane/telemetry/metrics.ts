@@ -23,6 +23,8 @@ export interface MetricsInput {
     readonly connections: number;
     readonly upstreamConnections: number;
     readonly upstreamPending: number;
+    /** By kind. */
+    readonly streams: Readonly<Record<string, number>>;
     readonly workerHeapUsedBytes: number;
     /** The largest of any worker since the scrape before. */
     readonly eventLoopDelayMs: number;
@@ -124,6 +126,12 @@ function describeMetrics(input: MetricsInput): Described[] {
     counter('tidegate_request_body_bytes_total', 'Bytes of request bodies taken.', one(reading.bytesIn)),
     counter('tidegate_response_body_bytes_total', 'Bytes of response bodies sent.', one(reading.bytesOut)),
     gauge('tidegate_connections', 'Connections of clients.', gauges.connections),
+    {
+      name: 'tidegate_streams',
+      type: 'gauge',
+      help: 'Exchanges that last: upgraded connections, event streams, gRPC calls.',
+      values: Object.entries(gauges.streams).map(([kind, value]) => ({ value, labels: { kind } })),
+    },
     gauge('tidegate_upstream_connections', 'Connections to backends.', gauges.upstreamConnections),
     gauge(
       'tidegate_upstream_pending_requests',

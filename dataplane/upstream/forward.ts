@@ -16,8 +16,12 @@ import type { Hedge } from './retry/hedge.ts';
 import type { Retries } from './retry/retries.ts';
 import type { ForwardCode, ForwardOptions, PendingResponse, Responder } from './seam.ts';
 import { BETWEEN, OVER, RESPONDING, SENT, Sending, STREAMING, TUNNEL, WAITING } from './sending.ts';
+import { isEventStream, type LongStream, type StreamKind } from './streams.ts';
 import { joinTunnel, type TunnelOwner } from './tunnel.ts';
 import type { Upstream } from './upstream.ts';
+
+/** How long both sides of a tunnel may take to close after the gateway said that it does. */
+const CLOSING_MS = 2000;
 
 /** RFC 9110 section 9.2.2. */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE']);
@@ -34,7 +38,7 @@ export function forward(exchange: Exchange, upstream: Upstream, options: Forward
   new Forward(exchange, upstream, options, responder).start();
 }
 
-class Forward extends Sending implements TunnelOwner, PendingResponse {
+class Forward extends Sending implements TunnelOwner, PendingResponse, LongStream {
   private readonly responder: Responder;
   private lastByteAtMs = 0;
   /** Of the request, when the response was last looked at as idle. */
@@ -43,6 +47,10 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
   private lost = false;
   private responseLength = LENGTH_UNKNOWN;
   private upgrade = '';
+  /** Of a response that is one. */
+  private stream: StreamKind | null = null;
+  private closeTunnel: (() => void) | null = null;
+  private drained = false;
 
   constructor(exchange: Exchange, upstream: Upstream, options: ForwardOptions, responder: Responder) {
     super(exchange, upstream, options);
@@ -110,10 +118,30 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
       exchange.grpcStatus = grpcStatus;
       this.responseLength = NO_BODY;
     }
+    if (this.options.streams !== null) this.lastingAs(this.kindOf(head));
     this.upload?.answered(channel, status);
     if (this.retries !== null) this.endRetries(this.retries);
     this.state = RESPONDING;
     this.responder.respond(exchange, this);
+  }
+
+  private kindOf({ status, fields }: ResponseHead): StreamKind | null {
+    if (status === 101) return 'upgrade';
+    if (this.responseLength !== LENGTH_UNKNOWN) return null;
+    if (this.exchange.grpc !== NO_CALL) return 'grpc';
+    return isEventStream(fields) ? 'events' : null;
+  }
+
+  private lastingAs(kind: StreamKind | null): void {
+    if (kind === null) return;
+    this.stream = kind;
+    // A call of gRPC has its own deadline; what is only listened to has no last byte.
+    if (kind === 'events') this.totalMs = 0;
+    this.options.streams?.begin(this, kind);
+  }
+
+  private get idleMs(): number {
+    return this.stream === null ? this.options.idleTimeoutMs : this.options.streamIdleTimeoutMs;
   }
 
   onHedgeHead(hedge: Hedge, head: ResponseHead): void {
@@ -153,9 +181,10 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     }
     this.state = STREAMING;
     exchange.downstream.writeHead(exchange.status, headers, this.responseLength);
-    const { idleTimeoutMs, backendTimeoutMs } = this.options;
+    const { idleMs } = this;
+    const { backendTimeoutMs } = this.options;
     // Else the deadline that is armed already comes sooner, and arms that of the body.
-    if (idleTimeoutMs > 0 && (backendTimeoutMs === 0 || idleTimeoutMs < backendTimeoutMs)) this.arm(channel);
+    if (idleMs > 0 && (backendTimeoutMs === 0 || idleMs < backendTimeoutMs)) this.arm(channel);
     channel.proceed();
   }
 
@@ -193,8 +222,8 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
   private tunnel(channel: Channel, headers: Headers): void {
     this.state = TUNNEL;
     headers.set('upgrade', this.upgrade);
-    joinTunnel(this.exchange, headers, channel, this);
-    if (this.options.idleTimeoutMs > 0) channel.deadline(this.options.idleTimeoutMs);
+    this.closeTunnel = joinTunnel(this.exchange, headers, channel, this);
+    if (this.idleMs > 0) channel.deadline(this.idleMs);
   }
 
   onTraffic(): void {
@@ -233,7 +262,7 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
   }
 
   onDeadline(): void {
-    const { channel, options } = this;
+    const { channel, idleMs } = this;
     if (channel === null) return;
     if (this.upload?.expecting === true) {
       this.arm(channel);
@@ -242,8 +271,9 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
     }
     const nowMs = this.wheel.now();
     if (this.state === TUNNEL) {
-      if (nowMs - this.lastByteAtMs >= options.idleTimeoutMs) this.finishTunnel('upstream-idle-timeout');
-      else channel.deadline(options.idleTimeoutMs - (nowMs - this.lastByteAtMs));
+      if (this.drained) this.finishTunnel('drained');
+      else if (nowMs - this.lastByteAtMs >= idleMs) this.finishTunnel('upstream-idle-timeout');
+      else channel.deadline(idleMs - (nowMs - this.lastByteAtMs));
       return;
     }
     if (this.totalMs > 0 && nowMs >= this.totalMs) {
@@ -269,8 +299,8 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
   }
 
   private bodyOverdue(channel: Channel, nowMs: number): boolean {
-    const { idleTimeoutMs } = this.options;
-    if (idleTimeoutMs === 0 || nowMs - this.lastByteAtMs < idleTimeoutMs) return false;
+    const { idleMs } = this;
+    if (idleMs === 0 || nowMs - this.lastByteAtMs < idleMs) return false;
     // A client that does not read is the listener's business, and one that still sends is not idle.
     const sends = !channel.requestDone && channel.progress !== this.lastProgress;
     if (!channel.waiting && !sends) return true;
@@ -281,12 +311,12 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
 
   /** Sets the connection's timer to the first thing that can be overdue. */
   protected arm(channel: Channel): void {
-    const { backendTimeoutMs, idleTimeoutMs } = this.options;
+    const { backendTimeoutMs } = this.options;
     const nowMs = this.wheel.now();
     const ownMs =
       this.state === SENT
         ? left(backendTimeoutMs, this.waitingSinceMs, nowMs)
-        : left(idleTimeoutMs, this.lastByteAtMs, nowMs);
+        : left(this.idleMs, this.lastByteAtMs, nowMs);
     channel.deadline(soonest(ownMs, until(this.totalMs, nowMs)));
   }
 
@@ -326,10 +356,27 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
 
   private finishTunnel(code: ForwardCode | ''): void {
     const { exchange } = this;
-    exchange.code = code;
+    exchange.code = this.drained ? 'drained' : code;
     this.end();
     exchange.downstream.abort();
     this.responder.finish(exchange);
+  }
+
+  /** LongStream. */
+  endEarly(): void {
+    const { channel, exchange, state, stream } = this;
+    if (state === TUNNEL && channel !== null) {
+      // Both sides see an end of the other one, and close; who does not is cut.
+      this.drained = true;
+      this.closeTunnel?.();
+      if (this.state === TUNNEL) channel.deadline(CLOSING_MS);
+    } else if (state === STREAMING && stream === 'events') {
+      // An end in good order: clients connect again, with the id of the last whole event.
+      exchange.code = 'drained';
+      this.end();
+      exchange.downstream.end(null);
+      this.responder.finish(exchange);
+    } else if (state === STREAMING) this.breakOff('drained');
   }
 
   protected answer(status: number, code: ForwardCode, detail: string, retryAfterS = 0): void {
@@ -340,6 +387,7 @@ class Forward extends Sending implements TunnelOwner, PendingResponse {
   /** Lets go of everything; a connection that is still held is in the middle of something and closes. */
   private end(): void {
     const { channel, exchange } = this;
+    if (this.stream !== null) this.options.streams?.end(this);
     if (this.state === WAITING) this.pool?.withdraw(this);
     this.state = OVER;
     this.channel = null;

@@ -12,6 +12,7 @@
 import type { Exchange } from '../pipeline/exchange.ts';
 import type { Rewrite } from '../snapshot/resources.ts';
 import type { RetryOptions } from './retry/options.ts';
+import type { LongStreams } from './streams.ts';
 
 /** A response head that waits for the response stages; what `forward` hands to `Responder.respond`. */
 export interface PendingResponse {
@@ -67,6 +68,8 @@ export type ForwardCode =
   | 'client-closed'
   /** 408: the request body stopped arriving. */
   | 'body-timeout'
+  /** (finish only) a stream that was ended because the gateway goes away. */
+  | 'drained'
   /** 413: the request body passed the limit of its rule. */
   | 'body-too-large'
   /** 400: the request body was malformed (bad chunk). */
@@ -81,6 +84,10 @@ export interface ForwardOptions {
   readonly backendTimeoutMs: number;
   /** ms without a byte of the response body (also: of a tunnel); 0 is off. */
   readonly idleTimeoutMs: number;
+  /** The same of streams (streams.ts). */
+  readonly streamIdleTimeoutMs: number;
+  /** Null: nothing is taken for a stream, so all responses have the same time-outs. */
+  readonly streams: LongStreams | null;
   /**
    * Number of proxies in front of this one whose X-Forwarded-* are believed. 0: the client's values are replaced;
    * otherwise the peer is appended to X-Forwarded-For, and -Proto and -Host are kept where present.

@@ -11,10 +11,13 @@ export interface TunnelOwner {
   onClientGone(): void;
 }
 
-/** Writes the response head and joins both ends. Nothing where the client's transport has no tunnels. */
-export function joinTunnel(exchange: Exchange, headers: Headers, channel: Channel, owner: TunnelOwner): void {
+/**
+ * Writes the response head and joins both ends. Nothing where the client's transport has no tunnels. What it returns sends FIN both ways: what
+ * still comes is passed on.
+ */
+export function joinTunnel(exchange: Exchange, headers: Headers, channel: Channel, owner: TunnelOwner): () => void {
   const { tunnel } = exchange.downstream;
-  if (tunnel === null) return;
+  if (tunnel === null) return () => {};
   // Each end is made with the other one in hand; what comes before both are there waits in between.
   let client: TunnelEnd | null = null;
   const early: [Uint8Array, Release][] = [];
@@ -44,4 +47,8 @@ export function joinTunnel(exchange: Exchange, headers: Headers, channel: Channe
   });
   for (const [chunk, release] of early) client.write(chunk, release);
   if (ended) client.end();
+  const ends = [client, backend];
+  return () => {
+    for (const end of ends) end.end();
+  };
 }

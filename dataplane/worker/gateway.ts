@@ -27,6 +27,7 @@ import type { Trouble } from '../telemetry/trouble.ts';
 import { forward } from '../upstream/forward.ts';
 import { createLookups } from '../upstream/lookup.ts';
 import { FINE_TICK_MS } from '../upstream/retry/shared.ts';
+import { LongStreams } from '../upstream/streams.ts';
 import { createUpstream, type EndpointState, type Upstream } from '../upstream/upstream.ts';
 import { BlockedReport } from './blocked-report.ts';
 import {
@@ -66,6 +67,10 @@ export class Gateway {
   readonly #blocked: BlockedReport;
   /** By backend id, also of those that are yet to come. */
   readonly #views = new Map<string, BackendView>();
+  readonly #streams = new LongStreams({
+    random: Math.random,
+    setTimer: (run, delayMs) => setTimeout(run, delayMs).unref(),
+  });
   readonly #stageCounters = new StageCounters();
   readonly #services: WorkerServices;
   readonly #runtime: Runtime;
@@ -117,6 +122,7 @@ export class Gateway {
         return () => clearTimeout(timer);
       },
       defaults: { ...RUNTIME_DEFAULTS, trustedHops: setup.trustedHops },
+      streams: this.#streams,
     });
     const { handler, pipeline, turnAway } = this.#runtime;
     const { maxRequests } = setup;
@@ -221,6 +227,7 @@ export class Gateway {
         connections,
         upstreamConnections,
         upstreamPending,
+        streams: this.#streams.counts,
         refused,
         overflow,
         heapUsedBytes,
@@ -268,7 +275,9 @@ export class Gateway {
     while (performance.now() < until && this.#listeners.some(({ stats }) => stats.connections > 0)) {
       await new Promise((resolve) => setTimeout(resolve, Math.min(20, windowMs)));
     }
-    await Promise.all(this.#listeners.map((listener) => listener.close(deadlineMs)));
+    const closed = this.#listeners.map((listener) => listener.close(deadlineMs));
+    this.#streams.drain(Math.min(this.#setup.drainStreamsMs, deadlineMs));
+    await Promise.all(closed);
     this.#runtime.close();
     this.#blocked.close();
     await this.#services.close();

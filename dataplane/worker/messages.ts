@@ -10,6 +10,7 @@ import type { CredentialsSetup } from '../store/credentials/open-credentials.ts'
 import type { SeriesImage } from '../telemetry/series.ts';
 import type { StageCounts } from '../telemetry/stage-counters.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
+import type { StreamKind } from '../upstream/streams.ts';
 import type { EndpointState } from '../upstream/upstream.ts';
 
 /** Given to a worker when it starts. */
@@ -25,6 +26,8 @@ export interface WorkerSetup {
   /** Target of rules without a `shedding` section; 0: none. */
   readonly sheddingDelayMs: number;
   readonly maxRequests: number;
+  /** See LongStreams.drain. */
+  readonly drainStreamsMs: number;
   readonly listener: ListenerConfig;
   readonly accessLog: AccessLogSink;
   readonly accessLogQuery: boolean;
@@ -119,6 +122,7 @@ export interface WorkerGauges {
   readonly connections: number;
   readonly upstreamConnections: number;
   readonly upstreamPending: number;
+  readonly streams: Readonly<Record<StreamKind, number>>;
   readonly refused: number;
   readonly overflow: number;
   readonly heapUsedBytes: number;

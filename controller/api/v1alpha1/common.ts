@@ -226,16 +226,17 @@ export type HeaderEditsSpec = z.output<ReturnType<typeof headerEdits>>;
 export const timeouts = withRules(
   z.strictObject({
     request: duration(
-      'From the first byte of the request to the last byte of the response; upgraded connections are not bound by it. 0s switches it off, the default.',
+      'From the first byte of the request to the last byte of the response; upgraded connections and event streams are not bound by it. 0s switches it off, the default.',
     ).optional(),
     backend: duration(
       'From sending the request to the backend until the head of its response is there. 0s switches it off; default 60s.',
     ).optional(),
-    idle: duration(
-      'Without a byte of the response body, or of an upgraded connection (WebSocket) in either direction. 0s switches it off; default 5m.',
+    idle: duration('Without a byte of the response body. 0s switches it off; default 5m.').optional(),
+    streamIdle: duration(
+      'The same of streams: events (text/event-stream), gRPC calls, and upgraded connections (WebSocket), where bytes of either direction count. 0s switches it off; default 1h.',
     ).optional(),
   }),
-  atLeastOneOf('request', 'backend', 'idle'),
+  atLeastOneOf('request', 'backend', 'idle', 'streamIdle'),
 ).meta({ description: 'How long things may take; each field wins over the one of a Policy.' });
 
 export type TimeoutsSpec = z.output<typeof timeouts>;

@@ -130,7 +130,11 @@ describe('a request that gets through', () => {
       sections: [
         { section: 'authentication', source: 'shop/partners', text: 'key: consumer acme (gold)' },
         { section: 'transform', source: 'gateway/baseline and rule', text: '- cookie, + x-tenant, + x-own' },
-        { section: 'timeout', source: 'shop/partners', text: 'request 30 s, backend 60 s, idle 300 s' },
+        {
+          section: 'timeout',
+          source: 'shop/partners',
+          text: 'request 30 s, backend 60 s, idle 300 s (streams 3600 s)',
+        },
         {
           section: 'retry',
           source: 'shop/partners',

@@ -122,11 +122,15 @@ function timeoutLines(
   const policy = sections.find(({ config }) => config.section === 'timeout');
   const own = Object.values(resource.timeouts).some((ms) => ms !== undefined);
   if (policy === undefined && !own) return [];
-  const { requestTimeoutMs, backendTimeoutMs, idleTimeoutMs } = timeoutsOf(resource, sections, defaults);
+  const { requestTimeoutMs, backendTimeoutMs, idleTimeoutMs, streamIdleTimeoutMs } = timeoutsOf(
+    resource,
+    sections,
+    defaults,
+  );
   const show = (ms: number) => (ms === 0 ? 'off' : ms % 1000 === 0 ? `${ms / 1000} s` : `${ms} ms`);
   const [, namespace, name] = policy?.id.split('/') ?? [];
   const source = policy === undefined ? 'rule' : `${namespace}/${name}${own ? ' and rule' : ''}`;
-  const text = `request ${show(requestTimeoutMs)}, backend ${show(backendTimeoutMs)}, idle ${show(idleTimeoutMs)}`;
+  const text = `request ${show(requestTimeoutMs)}, backend ${show(backendTimeoutMs)}, idle ${show(idleTimeoutMs)} (streams ${show(streamIdleTimeoutMs)})`;
   return [{ section: 'timeout', source, text }];
 }
 

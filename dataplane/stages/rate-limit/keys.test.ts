@@ -111,7 +111,14 @@ describe('keys', () => {
       const resource = ruleFixture(name);
       const rule = { id: resource.id, hash: '', resource, request: [], response: [], finish: [], share: null };
       return exchange({
-        rule: { ...rule, terminal: () => {}, requestTimeoutMs: 0, backendTimeoutMs: 0, idleTimeoutMs: 0 },
+        rule: {
+          ...rule,
+          terminal: () => {},
+          requestTimeoutMs: 0,
+          backendTimeoutMs: 0,
+          idleTimeoutMs: 0,
+          streamIdleTimeoutMs: 0,
+        },
       });
     };
     expect(await spent([{ by: 'route' }], at('a/r/one'), at('a/r/two'))).toBe(true);
