@@ -1,6 +1,7 @@
 /** For tests: a whole proxy on the engine (listener, forward, pools) with real sockets, a scripted backend and a raw client. */
 import { once } from 'node:events';
 import net from 'node:net';
+import { Worker } from 'node:worker_threads';
 import { TimerWheel } from './io/wheel.ts';
 import type { ReadMode } from './io/wire.ts';
 import { createH2cListener } from './listener/h2c.ts';
@@ -124,6 +125,41 @@ export function answering(answer: string): (peer: Peer) => void {
       const heads = peer.received.split('\r\n\r\n').length - 1;
       for (; answered < heads; answered++) peer.send(answer);
     });
+  };
+}
+
+/** A port whose listener accepts nothing and whose queue is full: the kernel leaves further connections unanswered. */
+export async function deafPort(): Promise<{ port: number; close(): Promise<void> }> {
+  const gate = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(
+    `const { parentPort, workerData } = require('node:worker_threads');
+     const server = require('node:net').createServer();
+     server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+       parentPort.postMessage(server.address().port);
+       Atomics.wait(workerData, 0, 0);
+       process.exit();
+     });`,
+    { eval: true, workerData: gate },
+  );
+  const [port] = (await once(worker, 'message')) as [number];
+  const queued: net.Socket[] = [];
+  for (let waiting = false; !waiting; ) {
+    const socket = net.connect({ port, host: '127.0.0.1' });
+    socket.on('error', () => {});
+    queued.push(socket);
+    waiting = await Promise.race([
+      once(socket, 'connect').then(() => false),
+      new Promise<boolean>((resolve) => setTimeout(() => resolve(true), 200)),
+    ]);
+  }
+  return {
+    port,
+    close: async () => {
+      for (const socket of queued) socket.destroy();
+      Atomics.store(gate, 0, 1);
+      Atomics.notify(gate, 0);
+      await once(worker, 'exit');
+    },
   };
 }
 

@@ -21,6 +21,7 @@ import { type Exchange, LENGTH_UNKNOWN, type Release, type TunnelEnd } from '../
 import type { Headers } from '../pipeline/headers.ts';
 import type { Channel } from './channel.ts';
 import { type ProxiedClient, proxiedClient } from './dial/proxy-header.ts';
+import { STALL_MS } from './earlier-dial.ts';
 import type { Job } from './job.ts';
 import type { KeptConnections } from './kept-connections.ts';
 import { requestText } from './request-text.ts';
@@ -73,6 +74,7 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
   /** The endpoint sends no more. */
   private ended = false;
   private timedOut = false;
+  private readonly dialedAtMs: number;
   private processing = false;
   /** The client is behind: not read on until `resume`. */
   private paused = false;
@@ -87,6 +89,7 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
     this.keeper = keeper;
     this.target = target;
     this.job = job;
+    this.dialedAtMs = target.wheel.now();
     const ready = (): void => this.wire.turn(() => this.onConnect());
     const { dialer } = target;
     const client = dialer.proxyProtocol === null || job.exchange === null ? null : proxiedClient(job.exchange);
@@ -145,11 +148,16 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
     this.keeper.free(this);
   }
 
-  /** While it connects: `job` no longer waits for it. False: it never did. */
-  desert(job: Job): boolean {
+  /** While it connects: `job` no longer waits for it, and `heir` does. False: it never did. */
+  desert(job: Job, heir: Job | null): boolean {
     if (this.job !== job) return false;
-    this.job = null;
+    this.job = heir;
     return true;
+  }
+
+  /** See Transport. */
+  get stalled(): boolean {
+    return this.wire.socket.connecting && this.target.wheel.now() - this.dialedAtMs >= STALL_MS;
   }
 
   /** While it connects: nobody waits for it any more; null: nobody did. */

@@ -166,9 +166,14 @@ export class EndpointPool implements Candidate, Target {
     return this.draining ? 'gone' : this.transport.request(job, fresh);
   }
 
-  /** The job no longer waits: it hears nothing more. */
-  withdraw(job: Job): void {
-    this.transport.withdraw(job);
+  /** See Transport. */
+  withdraw(job: Job, heir?: Job): boolean {
+    return this.transport.withdraw(job, heir);
+  }
+
+  /** See Transport. */
+  get stalled(): boolean {
+    return this.transport.stalled;
   }
 
   /** Has left the backend or is blocked, and others are there: who waits for a connection is told so (`onGone`). */

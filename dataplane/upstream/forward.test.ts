@@ -1,10 +1,8 @@
 /** Pools, failures, repeats and time-outs towards backends, on real sockets with the test's own clock. */
-import { once } from 'node:events';
-import net from 'node:net';
-import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, test } from 'vitest';
 import {
   answering,
+  deafPort,
   eventually,
   OK,
   type Peer,
@@ -40,41 +38,6 @@ async function deadPort(): Promise<number> {
   const server = await new ScriptedBackend().listen();
   await server.close();
   return server.port;
-}
-
-/** A port whose listener accepts nothing and whose queue is full: the kernel leaves further connections unanswered. */
-async function deafPort(): Promise<{ port: number; close(): Promise<void> }> {
-  const gate = new Int32Array(new SharedArrayBuffer(4));
-  const worker = new Worker(
-    `const { parentPort, workerData } = require('node:worker_threads');
-     const server = require('node:net').createServer();
-     server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
-       parentPort.postMessage(server.address().port);
-       Atomics.wait(workerData, 0, 0);
-       process.exit();
-     });`,
-    { eval: true, workerData: gate },
-  );
-  const [port] = (await once(worker, 'message')) as [number];
-  const queued: net.Socket[] = [];
-  for (let waiting = false; !waiting; ) {
-    const socket = net.connect({ port, host: '127.0.0.1' });
-    socket.on('error', () => {});
-    queued.push(socket);
-    waiting = await Promise.race([
-      once(socket, 'connect').then(() => false),
-      new Promise<boolean>((resolve) => setTimeout(() => resolve(true), 200)),
-    ]);
-  }
-  return {
-    port,
-    close: async () => {
-      for (const socket of queued) socket.destroy();
-      Atomics.store(gate, 0, 1);
-      Atomics.notify(gate, 0);
-      await once(worker, 'exit');
-    },
-  };
 }
 
 const request = (path: string, method = 'GET', more = ''): string =>

@@ -389,6 +389,7 @@ class Forward extends Sending implements TunnelOwner, PendingResponse, LongStrea
     const { channel, exchange } = this;
     if (this.stream !== null) this.options.streams?.end(this);
     if (this.state === WAITING) this.pool?.withdraw(this);
+    if (this.earlier !== null) this.disownEarlier(this.earlier);
     this.state = OVER;
     this.channel = null;
     this.upload?.stop();

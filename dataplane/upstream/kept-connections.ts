@@ -63,10 +63,16 @@ export class KeptConnections implements Transport {
     return 'queued';
   }
 
-  withdraw(job: Job): void {
+  withdraw(job: Job, heir: Job | null = null): boolean {
     const at = this.queue.indexOf(job);
     if (at >= 0) this.queue.splice(at, 1);
-    else for (const connection of this.dialing) if (connection.desert(job)) return;
+    else for (const connection of this.dialing) if (connection.desert(job, heir)) return true;
+    return false;
+  }
+
+  get stalled(): boolean {
+    const [oldest] = this.dialing;
+    return oldest !== undefined && this.idle.length === 0 && oldest.stalled;
   }
 
   /** From a connection: it is made, or won't be. */

@@ -10,6 +10,7 @@ import { Timer, type TimerOwner, type TimerWheel } from '../io/wheel.ts';
 import { type Exchange, LENGTH_UNKNOWN, type Release } from '../pipeline/exchange.ts';
 import type { Channel } from './channel.ts';
 import { soonest, until } from './delays.ts';
+import { EarlierDial, type Racer, STALL_MS } from './earlier-dial.ts';
 import { ENDINGS, REFUSALS } from './endings.ts';
 import type { EndpointPool } from './endpoint-pool.ts';
 import type { Failure, Job } from './job.ts';
@@ -44,7 +45,7 @@ export const STREAMING = 4;
 export const TUNNEL = 5;
 export const OVER = 6;
 
-export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeOwner, TimerOwner {
+export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeOwner, Racer, TimerOwner {
   chosenAtMs = 0;
   verdict: Verdict = UNDECIDED;
   readonly exchange: Exchange;
@@ -68,6 +69,10 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
   protected upload: Upload | null = null;
   /** Null: nothing of the exchange had to be retried or timed so far. */
   protected retries: Retries | null = null;
+  /** The timer is for a connection that is being made, not for a place in a queue. */
+  private connecting = false;
+  /** Connections that are waited for beside the running attempt. */
+  protected earlier: EarlierDial[] | null = null;
   /** Why the attempt before has no response; null: it has one, and is retried for its status. */
   private failure: AttemptFailure | null = null;
 
@@ -93,7 +98,7 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
     const { upstream } = this;
     const pool = upstream.pick(this.exchange, this.tried);
     if (pool !== null) this.enter(pool);
-    else if (this.tried !== null) this.answerFailure('connect');
+    else if (this.tried !== null) this.giveUp('connect');
     else this.refuse();
   }
 
@@ -102,12 +107,13 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
     this.answer(503, code, REFUSALS[code] ?? 'The backend takes no requests now.', retryAfterS);
   }
 
-  private enter(pool: EndpointPool): void {
+  private enter(chosen: EndpointPool): void {
     const { exchange } = this;
+    this.chosenAtMs = chosen.wheel.now();
+    this.verdict = UNDECIDED;
+    const pool = chosen.stalled ? this.passBy(chosen) : chosen;
     this.pool = pool;
     this.wheel = pool.wheel;
-    this.chosenAtMs = pool.wheel.now();
-    this.verdict = UNDECIDED;
     this.repeated = false;
     exchange.endpoint = pool.name;
     exchange.attempts++;
@@ -120,12 +126,14 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
   protected request(pool: EndpointPool, fresh: boolean): void {
     this.dropTimer();
     this.state = WAITING;
+    this.connecting = true;
     switch (pool.request(this, fresh)) {
       case 'started':
         // Connecting has its own time-out; that of the whole request may be sooner.
-        if (this.state === WAITING && this.totalMs > 0) this.wait(0);
+        if (this.state === WAITING && this.pool === pool) this.wait(this.upstream.size > 1 ? STALL_MS : 0);
         break;
       case 'queued':
+        this.connecting = false;
         this.wait(pool.connectTimeoutMs);
         break;
       case 'gone':
@@ -165,8 +173,13 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
 
   /** Waited too long for a connection, or for a hedge. */
   onTimeout(): void {
+    const late = this.late();
+    if (this.connecting && !late) {
+      if (!this.race()) this.wait(0);
+      return;
+    }
     this.pool?.withdraw(this);
-    if (this.late()) this.answer(504, 'request-timeout', 'The request took too long.');
+    if (late) this.answer(504, 'request-timeout', 'The request took too long.');
     else this.answer(503, 'upstream-overflow', 'No connection to the backend became free in time.');
   }
 
@@ -177,6 +190,7 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
     }
     const { exchange } = this;
     const { requestLength } = exchange.downstream;
+    if (this.earlier !== null) this.disownEarlier(this.earlier);
     this.dropTimer();
     this.channel = channel;
     this.state = SENT;
@@ -212,6 +226,70 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
     this.exchange.downstream.resumeBody();
   }
 
+  // Connections that take long.
+
+  /** `pool` was chosen, and does not get to a connection: the first that does, where there is one. */
+  private passBy(pool: EndpointPool): EndpointPool {
+    const tried = [...(this.tried ?? [])];
+    let at = pool;
+    while (at.stalled) {
+      tried.push(at);
+      const other = this.upstream.pick(this.exchange, tried);
+      if (other === null) break;
+      at.leave(this);
+      at = other;
+    }
+    return at;
+  }
+
+  /** Goes on with another endpoint, while this one is still connected to. False: there is none, or it is only TLS that is waited for. */
+  private race(): boolean {
+    const { exchange, pool } = this;
+    if (pool === null || !pool.stalled || (this.tried?.length ?? 0) + 1 >= MAX_ENDPOINTS_TRIED) return false;
+    const tried = [...(this.tried ?? []), pool];
+    const other = this.upstream.pick(exchange, tried);
+    if (other === null) return false;
+    this.tried = tried;
+    this.leaveDialing(pool, this);
+    this.enter(other);
+    return true;
+  }
+
+  /** What is connected to goes on without the running attempt; `owner` may still have use for it. */
+  private leaveDialing(pool: EndpointPool, owner: Racer | null): void {
+    const dial = new EarlierDial(this.exchange, pool, this.chosenAtMs, owner);
+    if (!pool.withdraw(this, dial)) pool.leave(this);
+    else if (owner !== null) {
+      this.earlier ??= [];
+      this.earlier.push(dial);
+    }
+    this.pool = null;
+  }
+
+  onEarlierReady(dial: EarlierDial, channel: Channel): void {
+    if (this.state !== WAITING) {
+      dial.giveBack(channel);
+      return;
+    }
+    if (this.pool !== null) this.leaveDialing(this.pool, null);
+    this.pool = dial.pool;
+    this.chosenAtMs = dial.chosenAtMs;
+    this.verdict = dial.verdict;
+    this.exchange.endpoint = dial.pool.name;
+    this.onReady(channel);
+  }
+
+  onEarlierFailed(dial: EarlierDial): void {
+    const left = this.earlier?.filter((one) => one !== dial) ?? [];
+    this.earlier = left.length === 0 ? null : left;
+    if (this.state === WAITING && this.pool === null && left.length === 0) this.answerFailure('connect');
+  }
+
+  protected disownEarlier(earlier: readonly EarlierDial[]): void {
+    for (const dial of earlier) dial.owner = null;
+    this.earlier = null;
+  }
+
   // Attempts that fail.
 
   /** The attempt has no response: another one, or an answer. */
@@ -220,7 +298,18 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
     this.failure = failure;
     // One that failed to connect has had none of the body; one that refused may have had.
     const lost = failure === 'refused' && this.upload?.repeatable === false;
-    if (lost || !this.again(ENDINGS[failure].reason, -1)) this.answerFailure(failure);
+    if (lost || !this.again(ENDINGS[failure].reason, -1)) this.giveUp(failure);
+  }
+
+  /** Unless a connection that was begun before may still come. */
+  private giveUp(failure: AttemptFailure): void {
+    if (this.earlier === null) {
+      this.answerFailure(failure);
+      return;
+    }
+    this.letGo();
+    this.state = WAITING;
+    this.wait(0);
   }
 
   private answerFailure(failure: AttemptFailure): void {

@@ -16,8 +16,13 @@ export interface Transport {
   readonly pending: number;
   /** Finds a channel for `job`: `job.onReady` follows at once or later, or `job.onFailure`. `fresh`: over a connection that has not served. */
   request(job: Job, fresh: boolean): RequestOutcome;
-  /** The job no longer waits: it hears nothing more. A connection that is being made for it is for whoever comes next. */
-  withdraw(job: Job): void;
+  /**
+   * The job no longer waits: it hears nothing more. A connection that is being made for it is for `heir`, else for whoever comes next.
+   * False: there is none that the heir could wait for.
+   */
+  withdraw(job: Job, heir?: Job): boolean;
+  /** There is no connection to be had at once, and the one that is being made has no TCP after STALL_MS (earlier-dial.ts). */
+  readonly stalled: boolean;
   /** All who wait for a channel; they hear nothing more from here. */
   release(): Job[];
   /** Begins no further exchange but those of jobs that wait; what is idle closes, and the rest after its exchange. */

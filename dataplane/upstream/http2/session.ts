@@ -10,6 +10,7 @@ import type { PooledBuffer } from '../../io/buffers.ts';
 import { Timer, type TimerOwner } from '../../io/wheel.ts';
 import { Wire, type WireOwner } from '../../io/wire.ts';
 import type { ProxiedClient } from '../dial/proxy-header.ts';
+import { STALL_MS } from '../earlier-dial.ts';
 import type { Job } from '../job.ts';
 import type { Target } from '../transport.ts';
 import { type FrameOwner, FrameReader } from './frames.ts';
@@ -86,6 +87,7 @@ export class Session implements TimerOwner, WireOwner, FrameOwner {
   private blockEnds = false;
   private block: Buffer[] = [];
   private blockBytes = 0;
+  private readonly dialedAtMs: number;
   private readonly timer: Timer = new Timer(this);
   private heardAtMs = 0;
   private idleSinceMs = 0;
@@ -98,6 +100,7 @@ export class Session implements TimerOwner, WireOwner, FrameOwner {
     this.target = target;
     this.owner = owner;
     this.allowed = allowed;
+    this.dialedAtMs = target.wheel.now();
     this.secure = dialer.secure;
     this.proxied = proxied;
     const ready = (): void => this.wire.turn(() => this.begin());
@@ -136,11 +139,20 @@ export class Session implements TimerOwner, WireOwner, FrameOwner {
     }
   }
 
-  /** While it dials: `job` no longer waits. False: it never did. */
-  desert(job: Job): boolean {
+  /** While it dials: `job` no longer waits, and `heir` does. False: it never did. */
+  desert(job: Job, heir: Job | null): boolean {
     const at = this.jobs.indexOf(job);
-    if (at >= 0) this.jobs.splice(at, 1);
-    return at >= 0;
+    if (at < 0) return false;
+    if (heir === null) this.jobs.splice(at, 1);
+    else this.jobs[at] = heir;
+    return true;
+  }
+
+  /** See Transport. */
+  get stalled(): boolean {
+    return (
+      this.state === DIALING && this.wire.socket.connecting && this.target.wheel.now() - this.dialedAtMs >= STALL_MS
+    );
   }
 
   /** Who waits for it; nobody does any more. */

@@ -45,10 +45,20 @@ export class Sessions implements Transport, SessionOwner {
     return 'queued';
   }
 
-  withdraw(job: Job): void {
+  withdraw(job: Job, heir: Job | null = null): boolean {
     const at = this.queue.indexOf(job);
     if (at >= 0) this.queue.splice(at, 1);
-    else for (const session of this.sessions) if (session.desert(job)) return;
+    else for (const session of this.sessions) if (session.desert(job, heir)) return true;
+    return false;
+  }
+
+  get stalled(): boolean {
+    let stalled = false;
+    for (const session of this.sessions) {
+      if (session.stalled) stalled = true;
+      else if (session.open) return false;
+    }
+    return stalled;
   }
 
   release(): Job[] {
