@@ -7,7 +7,7 @@
 import type { Socket } from 'node:net';
 import * as h2 from '../codec/h2-frames.ts';
 import { BLOCK_OK, HpackDecoder } from '../codec/hpack/decoder.ts';
-import { HEADERS_TOO_LARGE, MISDIRECTED } from '../codec/refusals.ts';
+import { BODY_TOO_LARGE, HEADERS_TOO_LARGE, MISDIRECTED } from '../codec/refusals.ts';
 import type { PooledBuffer } from '../io/buffers.ts';
 import { Timer, type TimerOwner } from '../io/wheel.ts';
 import { Wire, type WireOwner } from '../io/wire.ts';
@@ -697,6 +697,7 @@ export class H2Session implements WireOwner, TimerOwner {
     if (refusal === 0) {
       if (request.fields.length > owner.limits.head.headerCount * 2) refusal = HEADERS_TOO_LARGE;
       else if (this.tls !== null && owner.misdirected(this.tls, request.host)) refusal = MISDIRECTED;
+      else if (owner.limits.bodyBytes > 0 && request.contentLength > owner.limits.bodyBytes) refusal = BODY_TOO_LARGE;
     }
     const websocket = refusal === 0 && request.websocket;
     let length = NO_BODY;
