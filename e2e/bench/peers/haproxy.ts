@@ -18,6 +18,7 @@ function configuration(context: PeerContext, { backend = [], server = '' }: Hapr
   return `global
   nbthread ${context.workers ?? 1}
   maxconn 16000
+  no strict-limits
   tune.bufsize 65536
 defaults
   mode http
