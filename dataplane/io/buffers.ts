@@ -8,7 +8,7 @@ export const SHARED_BYTES = 16 * 1024;
 /** Bytes in a pooled buffer. With 64 KiB a 1 MiB body costs 1.7 times as much CPU. */
 export const POOLED_BYTES = 256 * 1024;
 /** Buffers kept for the next body; more are left to the garbage collector. */
-const MAX_FREE = 32;
+const MAX_FREE = 64;
 
 export const SHARED = Buffer.allocUnsafeSlow(SHARED_BYTES);
 

@@ -77,6 +77,18 @@ describe.each<ReadMode>(['onread', 'data'])('%s', (mode) => {
     owner.bulk = false;
   });
 
+  test('a buffer for a body that is expected is given back, whether it comes or not', async () => {
+    wire.expectBulk();
+    expect(buffersInUse()).toBe(mode === 'onread' ? 1 : 0);
+    peer.write('small');
+    await until(() => owner.read.join('') === 'small');
+    expect(buffersInUse()).toBe(0);
+    wire.expectBulk();
+    wire.expectBulk();
+    peer.resetAndDestroy();
+    await until(() => owner.closes.length === 1);
+  });
+
   test('a peer that does not read blocks the writer, which hears when all has left, in order', async () => {
     peer.pause();
     const got: Buffer[] = [];

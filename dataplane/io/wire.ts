@@ -3,7 +3,7 @@
  * Buffer) and as buffers for large ones. Plain TCP is read and written through its handle (handle.ts), everything else through its socket.
  */
 import net from 'node:net';
-import { type PooledBuffer, SHARED, takeBuffer } from './buffers.ts';
+import { buffersInUse, type PooledBuffer, SHARED, takeBuffer } from './buffers.ts';
 import {
   createWriteRequest,
   handleOf,
@@ -43,6 +43,9 @@ const MAX_HELD = 32 * 1024;
 /** Unsent bytes above which the source must pause. */
 export const HIGH_WATER = 256 * 1024;
 
+/** Pooled buffers in use beyond which none is held for a response that has not begun. */
+const MAX_EXPECTED = 64;
+
 interface Handle {
   writeQueueSize?: number;
 }
@@ -67,6 +70,8 @@ export class Wire {
 
   /** Null: reads and writes go through the socket. */
   private handle: TcpHandle | null = null;
+  /** What the next read through the handle goes into. */
+  private buffer: Buffer = SHARED;
   /** Bytes of writes through the handle that are under way. */
   private waiting = 0;
   /** `blocked` was true: `onDrain` is owed. */
@@ -119,28 +124,33 @@ export class Wire {
     const handle = this.socket.writableLength > 0 ? null : handleOf(this.socket);
     if (handle === null) return false;
     const { onread } = handle;
-    let buffer: Buffer = SHARED;
-    handle.useUserBuffer(buffer);
+    handle.useUserBuffer(SHARED);
     handle.onread = (arrayBuffer) => {
       const length = readLength();
       // The end and errors are the socket's business.
       if (length <= 0 || this.socket.destroyed) return onread?.call(handle, arrayBuffer);
-      this.read(buffer, length);
+      this.read(this.buffer, length);
       const next = this.nextBuffer();
-      if (next === buffer) return undefined;
-      buffer = next;
+      if (next === this.buffer) return undefined;
+      this.buffer = next;
       return next;
     };
     this.handle = handle;
     return true;
   }
 
+  /** The next read will likely fetch a large body from its head on: with the head in the shared buffer it would take a read and a write more. */
+  expectBulk(): void {
+    if (this.handle === null || this.claimed !== null || buffersInUse() >= MAX_EXPECTED) return;
+    this.claimed = takeBuffer();
+    this.buffer = this.claimed.bytes;
+    this.handle.useUserBuffer(this.buffer);
+  }
+
   /** What the next read goes into. */
   private nextBuffer(): Buffer {
-    if (!this.owner.bulk) {
-      this.claimed = null;
-      return SHARED;
-    }
+    if (this.claimed !== null) return this.claimed.bytes;
+    if (!this.owner.bulk) return SHARED;
     this.claimed = takeBuffer();
     return this.claimed.bytes;
   }

@@ -67,6 +67,8 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
   private remaining = 0;
   private decoder: ChunkedDecoder | null = null;
   private keepAlive = true;
+  /** The response before was large: the next one may well be. */
+  private large = false;
   private informational = 0;
   private held: Buffer | null = null;
   private parsedLength = 0;
@@ -111,6 +113,7 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
     this.informational = 0;
     this.keepAlive = true;
     wire.write(requestText(exchange, options, expect));
+    if (this.large) wire.expectBulk();
     if (hasBody) this.chunking = exchange.downstream.requestLength === LENGTH_UNKNOWN;
     if (!hasBody || expect) wire.flush();
   }
@@ -383,6 +386,7 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
       return;
     }
     this.keepAlive = head.keepAlive;
+    this.large = head.contentLength > SHARED_BYTES;
     this.state = HELD;
     if (this.bodiless || status === 204 || status === 304) {
       this.next = LENGTH;
