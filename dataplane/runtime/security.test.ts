@@ -1,7 +1,11 @@
 /** The security section with real requests: HTTPS, HSTS and bodies that are too large. */
+import { once } from 'node:events';
+import http2 from 'node:http2';
 import net from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { eventually, Peer } from '../engine.fixture.ts';
+import { startWheel } from '../io/wheel.ts';
+import { createH2cListener } from '../listener/h2c.ts';
 import type { ListenerOptions } from '../listener/options.ts';
 import { memoryExchange } from '../pipeline/memory-downstream.ts';
 import { PolicedGateway } from './policed.fixture.ts';
@@ -101,6 +105,35 @@ test('a body that passes the limit after the response began breaks it off', asyn
   client.send(`7d0\r\n${'x'.repeat(2000)}\r\n`);
   expect(await client.close()).not.toContain('0\r\n\r\n');
   expect(gateway.finished[0]).toMatchObject({ status: 200, code: 'body-too-large' });
+});
+
+test('the same over HTTP/2, where no length need be announced', async () => {
+  await serve({ maxBodyBytes: 1000 });
+  const wheel = startWheel();
+  const listener = createH2cListener({
+    host: '127.0.0.1',
+    port: 0,
+    handler: gateway.runtime.handler,
+    refuse: ({ status, code, detail }) => gateway.runtime.refuse(status, code, detail),
+    wheel,
+  });
+  const session = http2.connect(`http://127.0.0.1:${(await listener.listen()).port}`);
+  const post = async (body: string, fields: http2.OutgoingHttpHeaders = {}) => {
+    const stream = session.request({ ':method': 'POST', ':path': '/', ...fields });
+    stream.end(body);
+    const [headers] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
+    let text = '';
+    for await (const chunk of stream.setEncoding('latin1')) text += chunk;
+    return [headers[':status'], text.includes('body-too-large')];
+  };
+  expect(await post('x'.repeat(1000))).toEqual([200, false]);
+  expect(await post('x'.repeat(1001))).toEqual([413, true]);
+  expect(await post('x'.repeat(1001), { 'content-length': 1001 })).toEqual([413, true]);
+  expect(await post('x'.repeat(200_000))).toEqual([413, true]);
+  expect(await post('x')).toEqual([200, false]);
+  session.destroy();
+  await listener.close(100);
+  wheel.stop();
 });
 
 test('explain says what would become of a request', async () => {
