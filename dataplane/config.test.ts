@@ -21,6 +21,7 @@ test('a unix socket needs nothing else, and the config is frozen', () => {
     gateway: 'tidegate',
     nodeName: 'dp-1',
     httpPort: 8080,
+    httpsPort: 0,
     h2cPort: 0,
     adminHost: '127.0.0.1',
     tls: null,

@@ -161,6 +161,8 @@ export interface Config {
   readonly host: string;
   /** 0: any free port. */
   readonly httpPort: number;
+  /** 0: no TLS listener. */
+  readonly httpsPort: number;
   /** 0: no h2c listener. */
   readonly h2cPort: number;
   readonly adminHost: string;
@@ -286,6 +288,7 @@ function configOf(
     dnsServers: values.TIDEGATE_DNS_SERVERS.length === 0 ? null : values.TIDEGATE_DNS_SERVERS,
     host: values.TIDEGATE_HOST,
     httpPort: values.TIDEGATE_HTTP_PORT,
+    httpsPort: values.TIDEGATE_HTTPS_PORT,
     h2cPort: values.TIDEGATE_H2C_PORT,
     adminHost: values.TIDEGATE_ADMIN_HOST,
     adminPort: values.TIDEGATE_ADMIN_PORT,

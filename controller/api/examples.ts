@@ -9,6 +9,7 @@ metadata:
   namespace: shop
 spec:
   hosts: [api.example.com]
+  tls: { secret: api-example-com } # or { passthrough: true }; clientCertificate: { mode: required, ca: { secret: clients } }
   rules:
     - name: read-orders
       matches:

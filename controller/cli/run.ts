@@ -15,6 +15,8 @@ interface RunOptions {
   readonly port: number;
   readonly adminPort: number;
   readonly controllerPort: number;
+  /** Absent: HTTPS_PORT, where it is free. */
+  readonly httpsPort?: number;
   readonly h2cPort: number;
   readonly workers?: number;
   readonly samples: boolean;
@@ -35,6 +37,7 @@ export function runCommand(): Command {
     .option('--host <address>', 'address the gateway listens on', '127.0.0.1')
     .option('--admin-port <port>', "port of the data plane's admin pages, on 127.0.0.1", port, 9090)
     .option('--controller-port <port>', "port of the controller's admin pages, on 127.0.0.1", port, 9091)
+    .option('--https-port <port>', 'port for TLS; 0 switches it off (default: 8443 where it is free)', portOrZero)
     .option('--h2c-port <port>', 'port for HTTP/2 without TLS; 0 switches it off', portOrZero, 0)
     .option('--workers <n>', 'worker threads of the data plane (default: one a core)', workers)
     .option('--samples', 'also start the sample backends of the example configuration on 127.0.0.1', false)
@@ -51,7 +54,10 @@ A refused file changes nothing: the version before it keeps serving.`,
     });
 }
 
-async function run(folder: string, options: RunOptions): Promise<number> {
+const HTTPS_PORT = 8443;
+
+async function run(folder: string, given: RunOptions): Promise<number> {
+  const options = { ...given, httpsPort: given.httpsPort ?? (await freeHttpsPort(given.host)) };
   const say = (text: string): void => void process.stdout.write(`${text}\n`);
   const complain = (text: string): number => {
     process.stderr.write(`tidegate: ${text}\n`);
@@ -118,12 +124,19 @@ async function run(folder: string, options: RunOptions): Promise<number> {
   }
 }
 
+async function freeHttpsPort(host: string): Promise<number> {
+  const taken = await takenPorts([{ port: HTTPS_PORT, host, purpose: 'https', option: '--https-port' }]);
+  return taken.length === 0 ? HTTPS_PORT : 0;
+}
+
 function portNeeds(options: RunOptions) {
   const needs = [
     { port: options.port, host: options.host, purpose: 'gateway', option: '--port' },
     { port: options.adminPort, host: '127.0.0.1', purpose: 'admin', option: '--admin-port' },
     { port: options.controllerPort, host: '127.0.0.1', purpose: 'controller', option: '--controller-port' },
   ];
+  if (options.httpsPort !== undefined && options.httpsPort > 0)
+    needs.push({ port: options.httpsPort, host: options.host, purpose: 'https', option: '--https-port' });
   if (options.h2cPort > 0)
     needs.push({ port: options.h2cPort, host: options.host, purpose: 'h2c', option: '--h2c-port' });
   if (options.samples) {
@@ -159,6 +172,7 @@ function dataplaneEnv(address: string, state: string, options: RunOptions): Node
     TIDEGATE_NODE_NAME: 'laptop',
     TIDEGATE_HOST: options.host,
     TIDEGATE_HTTP_PORT: String(options.port),
+    TIDEGATE_HTTPS_PORT: String(options.httpsPort ?? 0),
     TIDEGATE_H2C_PORT: String(options.h2cPort),
     TIDEGATE_ADMIN_HOST: '127.0.0.1',
     TIDEGATE_ADMIN_PORT: String(options.adminPort),
@@ -202,6 +216,9 @@ async function banner(folder: string, state: string, options: RunOptions, tookMs
     `  tidegate ${VERSION}  standalone  ${folder}${counts}`,
     '',
     `  gateway   ${base}      ready in ${(tookMs / 1000).toFixed(1)} s`,
+    ...(options.httpsPort
+      ? [`  https     https://${options.host}:${options.httpsPort}      hosts of Routes with spec.tls`]
+      : []),
     `  admin     http://127.0.0.1:${options.adminPort}      /metrics /readyz /debug/config, tidegate explain`,
     `  log       ${path.relative('.', path.join(state, 'access.log'))}`,
   ];

@@ -2,12 +2,12 @@
  * Store to resources, incrementally. What it gives is a pure function of the store's content; what it costs follows the change:
  * each object is compiled again only when something it reads differs.
  *
- * What an object reads: a Backend its Service, EndpointSlices and Secrets; a Policy its targets and Secrets; a Route whether its Backends serve, and
+ * What an object reads: a Backend its Service, EndpointSlices and Secrets; a Policy its targets and Secrets; a Route its Secrets, whether its Backends serve, and
  * which policies win for its rules and Backends. Collisions between Routes touch their problems only, never their resources.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { RevisionSum } from '@tidegate/dataplane/snapshot/revision';
-import type { ObjectRef } from '../api/problem.ts';
+import type { ObjectRef, Problem } from '../api/problem.ts';
 import type { SectionName } from '../api/v1alpha1/policy.ts';
 import { type BackendModel, modelBackend } from '../model/backend.ts';
 import { Collisions } from '../model/collisions.ts';
@@ -16,6 +16,7 @@ import { modelPolicy, type PolicyModel } from '../model/policy.ts';
 import { PolicyTable } from '../model/policy-table.ts';
 import { gatewayOf, modelRoute, type RouteModel } from '../model/route.ts';
 import type { Slot } from '../model/slot.ts';
+import { TlsClaims } from '../model/tls-claims.ts';
 import { keyOf, type ObjectKey, refOfKey, type StoreChange } from '../store/objects.ts';
 import { ANY_SECRET } from '../store/references.ts';
 import type { Store } from '../store/store.ts';
@@ -27,6 +28,7 @@ import type { CompiledResource, CompileResult } from './result.ts';
 import { compileRoute } from './rule.ts';
 import type { Secrets } from './sections/context.ts';
 import { Step } from './step.ts';
+import { compileTls } from './tls.ts';
 
 export interface CompilerOptions {
   readonly store: Store;
@@ -63,6 +65,9 @@ export class Compiler {
   readonly #secrets: Secrets;
   readonly #table: PolicyTable;
   readonly #collisions = new Collisions();
+  readonly #tlsClaims = new TlsClaims();
+  /** Of the Secrets that `spec.tls` of a Route names; no entry: none. */
+  readonly #tlsProblems = new Map<ObjectKey, readonly Problem[]>();
   readonly #resources = new Map<string, CompiledResource>();
   readonly #idsOf = new Map<ObjectKey, readonly string[]>();
   readonly #outcomes = new Map<ObjectKey, ObjectOutcome>();
@@ -263,14 +268,18 @@ export class Compiler {
   #settleRoute(key: ObjectKey, dirty: Dirty, step: Step): void {
     const route = this.#routes.get(key);
     for (const other of this.#collisions.set(key, route ?? null)) dirty.outcomes.add(other);
+    for (const other of this.#tlsClaims.set(key, route ?? null)) dirty.outcomes.add(other);
+    this.#tlsProblems.delete(key);
     if (route === undefined) {
       step.forget(key);
       return;
     }
-    step.put(
-      key,
-      compileRoute(route, {
-        failureOf: (namespace, name) => this.#refusal(namespace, name)?.failure ?? null,
+    const failureOf = (namespace: string, name: string) => this.#refusal(namespace, name)?.failure ?? null;
+    const tls = compileTls(route, { secrets: this.#secrets, failureOf });
+    if (tls.problems.length > 0) this.#tlsProblems.set(key, tls.problems);
+    step.put(key, [
+      ...compileRoute(route, {
+        failureOf,
         policiesOf: (namespace, name, rule) => {
           const effective = this.#table.effective(namespace, name, rule);
           return {
@@ -282,7 +291,8 @@ export class Compiler {
           };
         },
       }),
-    );
+      ...tls.resources,
+    ]);
     dirty.outcomes.add(key);
   }
 
@@ -290,7 +300,8 @@ export class Compiler {
     const route = this.#routes.get(key);
     if (route === undefined) return;
     const refusal = (name: string) => this.#refusal(route.ref.namespace, name);
-    step.tell(key, routeOutcome(route, refusal, this.#collisions.of(key), step.idsOf(key)));
+    const problems = [...(this.#tlsProblems.get(key) ?? []), ...this.#tlsClaims.of(key)];
+    step.tell(key, routeOutcome(route, refusal, this.#collisions.of(key), problems, step.idsOf(key)));
   }
 
   #refusal(namespace: string, name: string) {

@@ -17,10 +17,11 @@ export function routeOutcome(
   route: RouteModel,
   refusal: (backend: string) => BackendRefusal | null,
   collisions: ReturnType<Collisions['of']>,
+  tlsProblems: readonly Problem[],
   resources: readonly string[],
 ): ObjectOutcome {
   const { ref } = route;
-  const problems: Problem[] = [...route.problems];
+  const problems: Problem[] = [...route.problems, ...tlsProblems];
   const names = new Set<string>();
   let serves = false;
   const missing = (name: string, path: string): void => {

@@ -35,7 +35,9 @@ export interface RulePolicies {
 }
 
 export function compileRoute(route: RouteModel, around: RuleSurroundings): RuleResource[] {
-  return route.hosts.length === 0 ? [] : route.rules.map((rule) => compileRule(route, rule, around));
+  // Nothing of what passes through is ever a request here.
+  if (route.hosts.length === 0 || route.tls?.passthrough === true) return [];
+  return route.rules.map((rule) => compileRule(route, rule, around));
 }
 
 function compileRule(route: RouteModel, rule: RuleModel, around: RuleSurroundings): RuleResource {

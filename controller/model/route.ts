@@ -3,6 +3,7 @@
 import type { ObjectRef, Problem } from '../api/problem.ts';
 import { routeHost } from '../api/v1alpha1/common.ts';
 import { type RouteMatch, type RouteRule, routeMatch, routeRule, routeSpec, ruleName } from '../api/v1alpha1/route.ts';
+import { passthroughAlone, type RouteTls, routeTls } from '../api/v1alpha1/route-tls.ts';
 import { check, invalid, validateSpec } from '../api/validate.ts';
 import { refOf, type TidegateObject } from '../store/objects.ts';
 
@@ -15,6 +16,8 @@ export interface RouteModel {
   /** `*` for every host. Empty: hosts were named and none of them is valid, so it serves nothing. */
   readonly hosts: readonly string[];
   readonly rules: readonly RuleModel[];
+  /** Null: it is invalid. Undefined: there is none. */
+  readonly tls: RouteTls | null | undefined;
   readonly problems: readonly Problem[];
 }
 
@@ -39,11 +42,12 @@ export function modelRoute(object: TidegateObject): RouteModel {
   };
   const whole = check(routeSpec, object.spec);
   if (whole.value !== undefined) {
-    const { hosts, rules } = whole.value;
+    const { hosts, rules, tls } = whole.value;
     return {
       ...base,
       hosts: hosts === undefined || hosts.length === 0 ? ['*'] : hosts,
       rules: rules.map((spec, index) => ({ name: spec.name, index, matches: spec.matches ?? [], spec })),
+      tls,
       problems: [],
     };
   }
@@ -61,7 +65,7 @@ export function modelRoute(object: TidegateObject): RouteModel {
     seen.add(rule.name);
     rules.push(rule);
   }
-  return { ...base, hosts: validHosts(object.spec), rules, problems };
+  return { ...base, hosts: validHosts(object.spec), rules, tls: validTls(object.spec, rules), problems };
 }
 
 const MAX_RULES = 64;
@@ -77,6 +81,16 @@ function modelRule(raw: unknown, index: number): RuleModel | null {
   const matches = list(raw, 'matches').flatMap((match) => check(routeMatch, match).value ?? []);
   // Nothing left to match by: answering every request in its place would harm other rules.
   return matches.length === 0 ? null : { name, index, matches, spec: null };
+}
+
+function validTls(spec: unknown, rules: readonly RuleModel[]): RouteTls | null | undefined {
+  const given = field(spec, 'tls');
+  if (given === undefined) return undefined;
+  const { value } = check(routeTls, given);
+  if (value === undefined) return null;
+  const specs = rules.flatMap((rule) => (rule.spec === null ? [] : [rule.spec]));
+  // As to the rules, a passthrough is right or it is none.
+  return passthroughAlone.test({ tls: value, rules: specs }) === true ? value : null;
 }
 
 function validHosts(spec: unknown): string[] {

@@ -11,7 +11,7 @@ import { BAD_CHUNK, BODY_TOO_LARGE, type Refusal, refusalOf } from '../codec/ref
 import { parseRequestHead, RequestHead } from '../codec/request-head.ts';
 import { type PooledBuffer, SHARED_BYTES } from '../io/buffers.ts';
 import { Timer, type TimerOwner } from '../io/wheel.ts';
-import { Wire, type WireOwner } from '../io/wire.ts';
+import { type OpenSocket, Wire, type WireOwner } from '../io/wire.ts';
 import {
   type BodySink,
   type ConnectionAddresses,
@@ -84,11 +84,13 @@ export class Http1Connection implements WireOwner, TimerOwner {
   private writeTimer: Timer | null = null;
   private writeProgress = 0;
 
-  constructor(listener: Http1Listener, socket: Socket, tls: TlsPeer | null = null) {
+  constructor(listener: Http1Listener, socket: Socket | OpenSocket, tls: TlsPeer | null = null) {
     this.listener = listener;
-    this.peerAddress = plainAddress(socket.remoteAddress);
     this.tls = tls;
+    // A shell that is opened anew (wire.ts) knows no more, and of one that a proxy opened it alone knows for whom.
+    const accepted = typeof socket === 'function' ? null : plainAddress(socket.remoteAddress);
     this.wire = new Wire(this, listener.readMode, socket);
+    this.peerAddress = accepted ?? plainAddress(this.wire.socket.remoteAddress);
     this.wire.socket.setNoDelay(true);
     this.wire.start();
     this.armRead(listener.timeouts.headerMs);

@@ -1,9 +1,11 @@
 /** The HTTP/1.x listener: accepts connections, bounds and counts them, and drains them. */
-import net from 'node:net';
+import type { Socket } from 'node:net';
 import type { Refusal } from '../codec/refusals.ts';
 import type { TimerWheel } from '../io/wheel.ts';
-import type { ReadMode } from '../io/wire.ts';
+import type { OpenSocket, ReadMode } from '../io/wire.ts';
 import type { Answer, Exchange } from '../pipeline/exchange.ts';
+import type { TlsPeer } from '../pipeline/tls-peer.ts';
+import { AcceptingSockets } from './accepting.ts';
 import { AddressCounts } from './address-counts.ts';
 import { plainAddress } from './client-address.ts';
 import { Http1Connection } from './http1-connection.ts';
@@ -19,22 +21,12 @@ import {
 } from './options.ts';
 import type { ProxiedSockets } from './proxied-sockets.ts';
 
-/**
- * libuv accepts one connection a turn of the event loop from each listening socket: a worker whose turns are long would leave clients waiting
- * in the kernel for seconds. With `reusePort` it has several, and the kernel spreads connections over them.
- */
-const SOCKETS = 64;
-/** Connections the kernel holds until they are accepted, of one socket; and of each of several. */
-const BACKLOG = 4096;
-const SHARED_BACKLOG = 128;
-
 export function createHttp1Listener(options: ListenerOptions): Listener {
   return new Http1Listener(options);
 }
 
 /** What a connection sees of its listener, and what the outside sees as Listener. */
 export class Http1Listener implements Listener {
-  readonly accepted: number[] = [];
   readonly limits: ListenerLimits;
   readonly timeouts: ListenerTimeouts;
   readonly wheel: TimerWheel;
@@ -48,8 +40,7 @@ export class Http1Listener implements Listener {
   draining = false;
   /** `close` was called: a connection without a request closes. */
   stopping = false;
-  private readonly options: ListenerOptions;
-  private readonly servers: net.Server[] = [];
+  private readonly sockets: AcceptingSockets;
   private readonly connections = new Set<Http1Connection>();
   private readonly addresses: AddressCounts;
   private readonly proxied: ProxiedSockets | null;
@@ -60,7 +51,6 @@ export class Http1Listener implements Listener {
   private onEmpty: (() => void) | null = null;
 
   constructor(options: ListenerOptions) {
-    this.options = options;
     this.limits = { ...DEFAULT_LISTENER_LIMITS, ...options.limits };
     this.timeouts = { ...DEFAULT_LISTENER_TIMEOUTS, ...options.timeouts };
     this.addresses = new AddressCounts(this.limits.maxConnectionsPerAddress);
@@ -72,6 +62,18 @@ export class Http1Listener implements Listener {
     this.refuse = options.refuse;
     this.onError = options.onError ?? (() => {});
     this.epochMs = options.epochMs ?? Date.now;
+    this.sockets = new AcceptingSockets({
+      host: options.host,
+      port: options.port,
+      reusePort: options.reusePort ?? false,
+      proxied: this.proxied,
+      onSocket: (socket) => this.accept(socket),
+      onError: this.onError,
+    });
+  }
+
+  get accepted(): readonly number[] {
+    return this.sockets.accepted;
   }
 
   get stats(): ListenerStats {
@@ -84,11 +86,8 @@ export class Http1Listener implements Listener {
     };
   }
 
-  async listen(): Promise<{ address: string; port: number }> {
-    const first = await this.open(this.options.port);
-    const more = this.options.reusePort === true ? SOCKETS - 1 : 0;
-    await Promise.all(Array.from({ length: more }, () => this.open(first.port)));
-    return first;
+  listen(): Promise<{ address: string; port: number }> {
+    return this.sockets.listen();
   }
 
   beginDrain(): void {
@@ -98,10 +97,7 @@ export class Http1Listener implements Listener {
   async close(graceMs: number): Promise<void> {
     this.draining = true;
     this.stopping = true;
-    const closed = Promise.all(
-      this.servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
-    );
-    this.proxied?.close();
+    const closed = this.sockets.close();
     for (const connection of this.connections) connection.drain();
     if (this.connections.size > 0) {
       await new Promise<void>((resolve) => {
@@ -115,6 +111,13 @@ export class Http1Listener implements Listener {
       });
     }
     await closed;
+  }
+
+  /** Serves a connection that another listener accepted, and counts it here. */
+  adopt(socket: Socket | OpenSocket, tls: TlsPeer | null): Http1Connection {
+    const connection = new Http1Connection(this, socket, tls);
+    this.connections.add(connection);
+    return connection;
   }
 
   // For connections.
@@ -138,31 +141,7 @@ export class Http1Listener implements Listener {
     if (this.connections.size === 0) this.onEmpty?.();
   }
 
-  private open(port: number): Promise<{ address: string; port: number }> {
-    const { host, reusePort = false } = this.options;
-    const backlog = reusePort ? SHARED_BACKLOG : BACKLOG;
-    const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: false }, (socket) => {
-      (this.accepted[place] as number)++;
-      if (this.proxied === null) this.accept(socket);
-      else this.proxied.accept(socket, this.acceptProxied);
-    });
-    const place = this.servers.push(server) - 1;
-    this.accepted.push(0);
-    return new Promise((resolve, reject) => {
-      server.once('error', reject);
-      server.listen({ host, port, backlog, reusePort }, () => {
-        server.off('error', reject);
-        // An accept that fails (out of descriptors) must not end the worker.
-        server.on('error', this.onError);
-        const { address, port: bound } = server.address() as net.AddressInfo;
-        resolve({ address, port: bound });
-      });
-    });
-  }
-
-  private readonly acceptProxied = (socket: net.Socket): void => this.accept(socket);
-
-  private accept(socket: net.Socket): void {
+  private accept(socket: Socket): void {
     const address =
       this.connections.size >= this.limits.maxConnections
         ? null
@@ -175,8 +154,7 @@ export class Http1Listener implements Listener {
       );
       return;
     }
-    const connection = new Http1Connection(this, socket);
-    this.connections.add(connection);
+    const connection = this.adopt(socket, null);
     if (address !== '') connection.wire.socket.once('close', () => this.addresses.leave(address));
   }
 }

@@ -73,14 +73,21 @@ export class Pipeline {
   }
 
   /** Takes an exchange and answers it at once: it is not routed. */
-  turnAway(exchange: Exchange, generation: Generation, status: number, code: string, detail: string): void {
+  turnAway(
+    exchange: Exchange,
+    generation: Generation,
+    status: number,
+    code: string,
+    detail: string,
+    retryAfterS = 1,
+  ): void {
     this.inFlight++;
     this.total++;
     generation.retain();
     exchange.generation = generation;
     exchange.requestId = this.#requestId(exchange);
     if (exchange.method === 'POST') exchange.grpc = callKindOf(exchange.headers.get('content-type'));
-    this.answer(exchange, status, code, detail, 1);
+    this.answer(exchange, status, code, detail, retryAfterS);
   }
 
   /** Answers an exchange that has no response head yet, through the response handlers of its rule. */

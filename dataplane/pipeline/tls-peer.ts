@@ -5,6 +5,8 @@ export interface TlsPeer {
   readonly version: 'TLSv1.2' | 'TLSv1.3';
   /** What the client proved to hold, verified against the CA of its host; null: it showed none, or the host does not ask. */
   readonly certificate: PeerCertificate | null;
+  /** What the connection was opened for, as the runtime knows it (runtime/tls); absent: nothing that could be compared with others. */
+  readonly opened?: object;
 }
 
 /** An X.509 certificate of a client, of which only what is looked at is kept. */

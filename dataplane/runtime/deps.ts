@@ -5,6 +5,7 @@ import type { LogError } from '../pipeline/run.ts';
 import type { BackendResource, EndpointsResource } from '../snapshot/resources.ts';
 import type { Services } from '../stages/services.ts';
 import type { Counter } from '../telemetry/stage-counters.ts';
+import type { TicketKeys } from '../tls/tickets.ts';
 import type { Materials } from '../upstream/dial/tls-settings.ts';
 import type { ForwardOptions, Responder } from '../upstream/seam.ts';
 import type { LongStreams } from '../upstream/streams.ts';
@@ -26,6 +27,8 @@ export interface RuntimeDeps {
   readonly defaults: RuntimeDefaults;
   /** Absent: no response is taken for a stream. */
   readonly streams?: LongStreams;
+  /** Absent: TLS sessions are not resumed. */
+  readonly tickets?: TicketKeys;
 }
 
 /** What only stages need; see StageContext. */

@@ -16,6 +16,7 @@ export interface RuntimeDescription {
   readonly rules: readonly unknown[];
   readonly policies: readonly unknown[];
   readonly backends: readonly unknown[];
+  readonly tls: readonly unknown[];
 }
 
 export function describeLedger(
@@ -56,6 +57,13 @@ export function describeLedger(
       endpoints: endpoints.endpoints,
       stats: upstream.stats,
       states: upstream.states(),
+    })),
+    tls: sorted(ledger.tls).map(([id, { resource, context, upstream, notAfterMs }]) => ({
+      id,
+      hosts: resource.hosts,
+      action: resource.action,
+      refuses: context === null && upstream === null,
+      ...(notAfterMs > 0 && { notAfter: new Date(notAfterMs).toISOString() }),
     })),
   };
 }

@@ -5,6 +5,7 @@
 import type { Rejection, RulePlace } from '../snapshot/decode.ts';
 import type { BackendResource, EndpointsResource, PolicyResource, Resource } from '../snapshot/resources.ts';
 import { RevisionSum } from '../snapshot/revision.ts';
+import type { TlsHost } from '../tls/host.ts';
 import type { Materials } from '../upstream/dial/tls-settings.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { RulePart } from './compile-rule.ts';
@@ -40,6 +41,8 @@ export class Ledger {
   readonly policies = new Map<string, HeldPolicy>();
   readonly backends = new Map<string, HeldBackend>();
   readonly rules = new Map<string, RulePart>();
+  /** By id of the `tls` resource. */
+  readonly tls = new Map<string, TlsHost>();
   /** Everything that does not run as it was sent. */
   readonly rejected = new Map<string, Rejection>();
   readonly sum = RevisionSum.empty();

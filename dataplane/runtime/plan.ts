@@ -14,9 +14,11 @@ import type { HostRouter } from '../router/router.ts';
 import type { CredentialsResource } from '../snapshot/credentials.ts';
 import { decodeResource, decodeRulePlace, type Rejection, type ResourceBytes } from '../snapshot/decode.ts';
 import type { BackendResource, EndpointsResource, PolicyResource, RuleResource } from '../snapshot/resources.ts';
+import type { CertificateResource, TlsResource, TrustResource } from '../snapshot/tls.ts';
 import { createStage, referencesOfSection } from '../stages/registry.ts';
 import { Secret } from '../stages/secret.ts';
 import { StageError } from '../stages/stage-error.ts';
+import { passthroughHost, refusingHost, type TlsHost, terminatingHost } from '../tls/host.ts';
 import { createTlsSettings, type Materials, NO_MATERIALS, sameMaterials } from '../upstream/dial/tls-settings.ts';
 import type { MirrorBudget } from '../upstream/mirrors.ts';
 import { compileRefusal, compileRule, type Parts, policyIdsOf, type RulePart, referencesOf } from './compile-rule.ts';
@@ -35,6 +37,7 @@ export interface Plan {
   readonly policies: ReadonlyMap<string, HeldPolicy | null>;
   /** `made`: a new upstream; else the one there is gets the new resources when the plan is taken. */
   readonly backends: ReadonlyMap<string, (HeldBackend & { readonly made: boolean }) | null>;
+  readonly tls: ReadonlyMap<string, TlsHost | null>;
   readonly rules: ReadonlyMap<string, RulePart | null>;
   readonly references: ReadonlyMap<string, readonly string[]>;
   /** Null: no longer rejected. */
@@ -60,6 +63,7 @@ export function planStep(change: Change, context: PlanContext): Plan {
     draft.decode(change);
     draft.planPolicies();
     draft.planBackends();
+    draft.planTls();
     draft.planRules();
     return draft.finish();
   } catch (error) {
@@ -76,11 +80,13 @@ class Draft implements Parts {
   readonly held = new Map<string, Held | null>();
   readonly policies = new Map<string, HeldPolicy | null>();
   readonly backends = new Map<string, (HeldBackend & { made: boolean }) | null>();
+  readonly tls = new Map<string, TlsHost | null>();
   readonly rules = new Map<string, RulePart | null>();
   readonly references = new Map<string, readonly string[]>();
   readonly rejected = new Map<string, Rejection | null>();
   readonly #dirtyPolicies = new Set<string>();
   readonly #dirtyBackends = new Set<string>();
+  readonly #dirtyTls = new Set<string>();
   readonly #dirtyRules = new Set<string>();
   readonly #context: PlanContext;
 
@@ -125,6 +131,7 @@ class Draft implements Parts {
     if (id.startsWith('policy/')) this.#dirtyPolicies.add(id);
     else if (id.startsWith('backend/')) this.#dirtyBackends.add(id);
     else if (id.startsWith('rule/')) this.#dirtyRules.add(id);
+    else if (id.startsWith('tls/')) this.#dirtyTls.add(id);
   }
 
   planPolicies(): void {
@@ -251,6 +258,54 @@ class Draft implements Parts {
     return held !== undefined && before?.endpoints.id === backend.endpoints ? before.endpoints : null;
   }
 
+  planTls(): void {
+    for (const id of this.#dirtyTls) {
+      const held = this.#heldOf(id);
+      const before = this.#context.ledger.tls.get(id);
+      if (held === undefined) {
+        this.references.set(id, []);
+        if (before !== undefined) this.tls.set(id, null);
+        continue;
+      }
+      const { resource } = held;
+      // What could not be decoded names no hosts; what there was before goes on.
+      if (resource?.kind !== 'tls') continue;
+      this.references.set(id, partsOfTls(resource));
+      try {
+        this.tls.set(id, this.#makeTls(resource));
+        this.rejected.set(id, null);
+      } catch (error) {
+        this.#reject(id, held.hash, error);
+        // With nothing before, the hosts must not fall to the certificate of a wider one.
+        if (before === undefined) this.tls.set(id, refusingHost(resource));
+      }
+    }
+  }
+
+  #makeTls(resource: TlsResource): TlsHost {
+    const { action } = resource;
+    if (action.kind === 'fail') return refusingHost(resource);
+    if (action.kind === 'passthrough') {
+      const upstream = this.upstream(action.backend);
+      if (upstream === undefined)
+        throw new StageError('action.backend', `there is no ${action.backend}, or it was rejected`);
+      return passthroughHost(resource, upstream);
+    }
+    const { certificate, clientCertificate } = action;
+    const shown = this.#part(certificate, 'certificate', 'action.certificate') as CertificateResource;
+    const trust =
+      clientCertificate === undefined
+        ? null
+        : (this.#part(clientCertificate.trust, 'trust', 'action.clientCertificate.trust') as TrustResource);
+    return terminatingHost(resource, shown, trust, this.#context.deps.tickets ?? null);
+  }
+
+  #part(id: string, kind: 'certificate' | 'trust', field: string): CertificateResource | TrustResource {
+    const resource = this.#heldOf(id)?.resource;
+    if (resource?.kind !== kind) throw new StageError(field, `there is no ${id}, or it was rejected`);
+    return resource as CertificateResource | TrustResource;
+  }
+
   planRules(): void {
     for (const id of this.#dirtyRules) {
       const held = this.#heldOf(id);
@@ -315,6 +370,7 @@ class Draft implements Parts {
       held: this.held,
       policies: this.policies,
       backends: this.backends,
+      tls: this.tls,
       rules: this.rules,
       references: this.references,
       rejected: this.rejected,
@@ -327,7 +383,7 @@ class Draft implements Parts {
   }
 
   #markDependents(id: string): void {
-    for (const dependent of this.#context.ledger.dependentsOf(id)) this.#dirtyRules.add(dependent);
+    for (const dependent of this.#context.ledger.dependentsOf(id)) this.#markDirty(dependent);
   }
 
   #reject(id: string, hash: string, error: unknown, prefix = ''): void {
@@ -348,6 +404,12 @@ function partsOf({ endpoints, tls }: BackendResource): string[] {
 /** The materials as they were, where they are the same. */
 function kept(before: Materials, now: Materials): Materials {
   return sameMaterials(before, now) ? before : now;
+}
+
+function partsOfTls({ action }: TlsResource): string[] {
+  if (action.kind === 'passthrough') return [action.backend];
+  if (action.kind === 'fail') return [];
+  return [action.certificate, ...(action.clientCertificate === undefined ? [] : [action.clientCertificate.trust])];
 }
 
 function overlaid<V>(over: ReadonlyMap<string, V | null>, base: ReadonlyMap<string, V>, id: string): V | undefined {

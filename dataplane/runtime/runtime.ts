@@ -9,6 +9,8 @@ import { Pipeline } from '../pipeline/run.ts';
 import type { Rejection } from '../snapshot/decode.ts';
 import type { Explanation } from '../snapshot/explain.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
+import { renewTickets, type TlsHost } from '../tls/host.ts';
+import { TlsTable } from '../tls/table.ts';
 import { sameMaterials } from '../upstream/dial/tls-settings.ts';
 import { MirrorBudget } from '../upstream/mirrors.ts';
 import type { RuntimeDeps } from './deps.ts';
@@ -49,6 +51,8 @@ export class Runtime {
   readonly #mirrors = new MirrorBudget();
   readonly #troubles: Troubles;
   #current: RunningGeneration;
+  /** Null: no host has TLS. */
+  #tls: TlsTable | null = null;
   #revision = '';
 
   constructor(deps: RuntimeDeps) {
@@ -68,8 +72,12 @@ export class Runtime {
 
   /** For listeners. Bound: may be passed on as it is. */
   readonly handler = (exchange: Exchange): void => {
-    this.pipeline.handle(exchange, this.#current);
+    if (this.#tls?.misdirects(exchange)) this.#misdirected(exchange);
+    else this.pipeline.handle(exchange, this.#current);
   };
+
+  /** What the hosts of a handshake do. `serverName`: lower-case, empty where there is none. Null: nobody has such a host. */
+  readonly tlsHost = (serverName: string): TlsHost | null => this.#tls?.find(serverName) ?? null;
 
   /** For listeners, in place of `handler`: the worker has as many requests as it may have. */
   readonly turnAway = (exchange: Exchange): void => {
@@ -172,6 +180,25 @@ export class Runtime {
     for (const { stage } of this.#ledger.policies.values()) stage?.close?.();
   }
 
+  /** Session tickets are made with other keys from now on. */
+  renewTickets(): void {
+    const { tickets } = this.#deps;
+    if (tickets !== undefined) for (const host of this.#ledger.tls.values()) renewTickets(host, tickets);
+  }
+
+  /** Hosts with a certificate, and when it ends in ms since the epoch. */
+  get certificates(): { id: string; notAfterMs: number }[] {
+    return [...this.#ledger.tls.values()].flatMap(({ id, notAfterMs }) =>
+      notAfterMs === 0 ? [] : [{ id, notAfterMs }],
+    );
+  }
+
+  /** RFC 9110 section 15.5.20: the client may ask again over a connection that is opened for this host. */
+  #misdirected(exchange: Exchange): void {
+    const detail = 'This connection was not opened for the host of the request; open another one for it.';
+    this.pipeline.turnAway(exchange, this.#current, 421, 'misdirected-request', detail, 0);
+  }
+
   #applied(accepted: boolean, message: string, built: BuildCounts): Applied {
     const rejected = [...this.#ledger.rejected.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
     return { revision: this.#revision, accepted, rejected, message, built };
@@ -233,6 +260,12 @@ export class Runtime {
     merge(ledger.held, plan.held);
     merge(ledger.policies, plan.policies);
     merge(ledger.backends, plan.backends);
+    for (const id of plan.tls.keys()) {
+      const old = ledger.tls.get(id);
+      if (old !== undefined) old.current = false;
+    }
+    merge(ledger.tls, plan.tls);
+    if (plan.tls.size > 0) this.#tls = ledger.tls.size === 0 ? null : new TlsTable(ledger.tls.values());
     merge(ledger.rules, plan.rules);
     for (const part of plan.rules.values()) if (part !== null) part.slot.rule = part.compiled;
     merge(ledger.rejected, plan.rejected);

@@ -4,6 +4,7 @@ import { integer, MILLISECONDS, milliseconds, PORT, port, type Setting, setting,
 export const listenerSettings = {
   TIDEGATE_HOST: setting(text(1), '0.0.0.0', 'an address', 'address the gateway listens on'),
   TIDEGATE_HTTP_PORT: setting(port, '8080', PORT, 'port for HTTP/1.1; 0: any free port'),
+  TIDEGATE_HTTPS_PORT: setting(port, '0', PORT, 'port for TLS: HTTP/1.1, HTTP/2 and what is passed through; 0: none'),
   TIDEGATE_H2C_PORT: setting(port, '0', PORT, 'port for HTTP/2 without TLS; 0: none'),
   TIDEGATE_MAX_REQUESTS: setting(
     integer(1, 1_000_000),

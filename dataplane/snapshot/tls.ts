@@ -49,7 +49,12 @@ export const tlsResource = z.strictObject({
     /** Bytes go to the backend as they are, by the server name alone. */
     z.strictObject({ kind: z.literal('passthrough'), backend: id }),
     /** A handshake for these hosts is refused (alert): a Secret is missing or broken. */
-    z.strictObject({ kind: z.literal('fail'), message: z.string() }),
+    z.strictObject({
+      kind: z.literal('fail'),
+      message: z.string(),
+      /** Clients were to show a certificate: the hosts are not served without TLS either. */
+      requiresCertificate: z.literal(true).optional(),
+    }),
   ]),
 });
 export type TlsResource = z.infer<typeof tlsResource>;

@@ -15,6 +15,7 @@ import { METER_BYTES } from '../telemetry/meter.ts';
 import { addSeries, type SeriesImage } from '../telemetry/series.ts';
 import { addStageCounts, type StageCounts } from '../telemetry/stage-counters.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
+import { TicketKeys } from '../tls/tickets.ts';
 import {
   type BlockedEndpoint,
   type Bound,
@@ -32,7 +33,7 @@ import { type Utilisation, WorkerThread } from './worker-thread.ts';
 
 export interface PoolOptions {
   readonly size: number;
-  readonly setup: Omit<WorkerSetup, 'index' | 'meter' | 'nonces' | 'sessions'>;
+  readonly setup: Omit<WorkerSetup, 'index' | 'meter' | 'nonces' | 'sessions' | 'tickets'>;
   readonly ports: Bound;
   readonly log: Log;
   readonly onLines: WriteLines;
@@ -104,6 +105,7 @@ export interface PoolCounts {
   readonly gauges: WorkerGauges[];
   /** Of each worker. */
   readonly redis: WorkerCounts['redis'][];
+  readonly certificates: WorkerCounts['certificates'];
 }
 
 export class WorkerPool {
@@ -114,6 +116,7 @@ export class WorkerPool {
   readonly #watch: NodeJS.Timeout;
   readonly #sessions = new SharedSessions();
   readonly #nonces = new SharedArrayBuffer(NONCES_BYTES);
+  readonly #tickets = TicketKeys.random(Date.now());
   /** What workers counted that are no more. */
   #past: SeriesImage = { routes: new Map(), codes: new Map(), grpc: new Map() };
   #pastStages: StageCounts = new Map();
@@ -244,6 +247,8 @@ export class WorkerPool {
         this.#pastStages,
       ),
       gauges: this.#slots.flatMap((slot) => (slot.counted === null ? [] : [slot.counted.gauges])),
+      // The same in all of them.
+      certificates: this.#slots.find((slot) => slot.counted !== null)?.counted?.certificates ?? [],
       redis: this.#slots.flatMap((slot) => (slot.counted === null ? [] : [slot.counted.redis])),
     };
   }
@@ -303,8 +308,16 @@ export class WorkerPool {
 
   #spawn(slot: Slot): void {
     const { setup, log, onLines } = this.#options;
+    this.#tickets.advance(Date.now());
     slot.thread = new WorkerThread({
-      setup: { ...setup, index: slot.index, meter: slot.meter, nonces: this.#nonces, sessions: this.#sessions.line() },
+      setup: {
+        ...setup,
+        index: slot.index,
+        meter: slot.meter,
+        nonces: this.#nonces,
+        sessions: this.#sessions.line(),
+        tickets: this.#tickets.current,
+      },
       log,
       onLines,
       onTroubles: (troubles) => {

@@ -108,7 +108,7 @@ function stopSignal(lastWords: () => void): Promise<string> {
 function lazyMetrics(supervisor: Supervisor, output: Output, config: Config) {
   const read = async (): Promise<MetricsInput> => {
     const { pool, state, load } = supervisor;
-    const { series, stages, gauges, redis } = await pool.count(config.metricsMaxRoutes);
+    const { series, stages, gauges, redis, certificates } = await pool.count(config.metricsMaxRoutes);
     const sum = (pick: (worker: (typeof gauges)[number]) => number): number =>
       gauges.reduce((total, worker) => total + pick(worker), 0);
     return {
@@ -128,6 +128,7 @@ function lazyMetrics(supervisor: Supervisor, output: Output, config: Config) {
         eventLoopDelayMs: Math.max(0, ...gauges.map((worker) => worker.eventLoopDelayMs)),
         sheddingLevel: Math.max(0, ...gauges.map((worker) => worker.sheddingLevel)),
       },
+      certificates,
       dns: supervisor.backends.names.counts,
       redis: redis.filter((state) => state !== 'unused').map((state) => state === 'up'),
       counters: { refused: sum((worker) => worker.refused), overflow: sum((worker) => worker.overflow) },

@@ -110,7 +110,7 @@ export class Supervisor {
         credentials: config.credentials,
         limits,
       },
-      ports: { httpPort: config.httpPort, h2cPort: config.h2cPort },
+      ports: { httpPort: config.httpPort, httpsPort: config.httpsPort, h2cPort: config.h2cPort },
       log,
       onLines,
       onChange: () => this.#readinessMayHaveChanged(),

@@ -79,6 +79,7 @@ const input: MetricsInput = {
   logDropped: 0,
   dns: { found: 5, none: 1, failed: 2, names: 3, staleMs: 1500 },
   redis: [true, false],
+  certificates: [],
   version: '9.9.9',
   nowMs: 61_000,
 };

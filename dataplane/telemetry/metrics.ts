@@ -31,6 +31,8 @@ export interface MetricsInput {
     /** Likewise, now. */
     readonly sheddingLevel: number;
   };
+  /** By id of the `tls` resource: when the certificate ends, ms since the epoch. */
+  readonly certificates: readonly { readonly id: string; readonly notAfterMs: number }[];
   /** Of each worker that uses it: whether it answers. */
   readonly redis: readonly boolean[];
   readonly dns: {
@@ -143,6 +145,7 @@ function describeMetrics(input: MetricsInput): Described[] {
       'Requests that failed because no connection to a backend could be had.',
       one(connectErrors(series)),
     ),
+    ...certificateMetrics(input),
     ...backendMetrics(input.backends, input.maxBackends),
     counter(
       'tidegate_refused_requests_total',
@@ -241,6 +244,7 @@ const STAGE_HELP: Readonly<Record<string, string>> = {
     'Requests that a circuit breaker of the backend, or those of all its endpoints, answered with 503.',
   breaker_transitions: 'Changes of state of circuit breakers, by the new state.',
   credential_reads: 'Look-ups in the credential store, by outcome.',
+  tls_handshakes: 'Connections to the TLS port by how their handshake ended, and the version.',
   fallbacks: 'Requests that went to a fallback, by what happened before.',
   faults: 'Faults injected by a policy.',
   endpoint_ejections: 'Endpoints ejected as outliers, by the detector that found them.',
@@ -290,6 +294,22 @@ function stageMetrics(samples: readonly StageSample[]): Described[] {
   return Array.from(byName, ([name, values]) =>
     counter(`tidegate_${name}_total`, STAGE_HELP[name] ?? 'Counted by a stage of the pipeline.', values),
   );
+}
+
+/** Nothing where no host has a certificate; beyond the bound those that end last are left out. */
+function certificateMetrics({ certificates, nowMs, maxBackends }: MetricsInput): Described[] {
+  if (certificates.length === 0) return [];
+  const soonest = [...certificates].sort((a, b) => a.notAfterMs - b.notAfterMs).slice(0, maxBackends);
+  const values = soonest.map(({ id, notAfterMs }) => ({
+    value: Math.round((notAfterMs - nowMs) / 1000),
+    labels: { route: id.slice('tls/'.length) },
+  }));
+  return [
+    {
+      ...gauge('tidegate_tls_certificate_expiry_seconds', 'Until the certificate of a Route ends; below 0: it has.', 0),
+      values,
+    },
+  ];
 }
 
 /** Nothing where there are no gRPC calls. */

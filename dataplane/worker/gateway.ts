@@ -2,8 +2,9 @@
 import type { Refusal } from '../codec/refusals.ts';
 import { DataplaneError, messageOf } from '../errors.ts';
 import { startWheel, type TimerWheel } from '../io/wheel.ts';
+import type { Http2Sessions } from '../listener/h2.ts';
 import { createHttp1Listener } from '../listener/http1.ts';
-import { type Listener, listenerOptions } from '../listener/options.ts';
+import { type Listener, type ListenerOptions, listenerOptions } from '../listener/options.ts';
 import type { Log } from '../log.ts';
 import type { Stage } from '../pipeline/chain.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
@@ -24,6 +25,7 @@ import { LoadMeter } from '../telemetry/meter.ts';
 import { Series } from '../telemetry/series.ts';
 import { StageCounters } from '../telemetry/stage-counters.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
+import { TicketKeys } from '../tls/tickets.ts';
 import { forward } from '../upstream/forward.ts';
 import { createLookups } from '../upstream/lookup.ts';
 import { FINE_TICK_MS } from '../upstream/retry/shared.ts';
@@ -41,6 +43,9 @@ import {
 } from './messages.ts';
 import { createRecord } from './record.ts';
 import { createServices, type WorkerServices } from './services.ts';
+
+/** How often it is looked whether keys of session tickets have had their time. */
+const RENEWAL_CHECK_MS = 60_000;
 
 export interface GatewayDeps {
   readonly setup: WorkerSetup;
@@ -75,12 +80,20 @@ export class Gateway {
   readonly #services: WorkerServices;
   readonly #runtime: Runtime;
   readonly #handler: (exchange: Exchange) => void;
+  readonly #tickets: TicketKeys;
+  #renewal: NodeJS.Timeout | undefined;
+  /** Null: no TLS port. */
+  #loadHttp2: (() => Promise<void>) | null = null;
+  #http2: Http2Sessions | null = null;
+  /** There was a host with TLS. */
+  #hasTls = false;
   #listeners: Listener[] = [];
 
   constructor({ setup, log, onLines, onTroubles, onBlocked }: GatewayDeps) {
     this.#setup = setup;
     this.#log = log;
     this.#meter = new LoadMeter(setup.meter);
+    this.#tickets = new TicketKeys(setup.tickets);
     this.#series = new Series(setup.metricsMaxRoutes);
     this.#file = this.#openFile();
     const handOver = this.#file?.write.bind(this.#file) ?? onLines;
@@ -121,6 +134,7 @@ export class Gateway {
         const timer = setTimeout(run, delayMs);
         return () => clearTimeout(timer);
       },
+      tickets: this.#tickets,
       defaults: { ...RUNTIME_DEFAULTS, trustedHops: setup.trustedHops },
       streams: this.#streams,
     });
@@ -148,6 +162,8 @@ export class Gateway {
     let gone = false;
     for (const packed of changes) {
       const change = unpackChange(packed);
+      this.#hasTls ||= change.upsert.some(({ id }) => id.startsWith('tls/'));
+      await this.#readyForTls();
       const loading = loadStages(change.upsert);
       if (loading !== null) await loading;
       const applied = this.#runtime.apply(change);
@@ -165,7 +181,7 @@ export class Gateway {
   }
 
   /** Opens the ports. Rejects with DataplaneError DP_LISTEN. */
-  async listen({ httpPort, h2cPort }: Bound): Promise<Bound> {
+  async listen({ httpPort, httpsPort, h2cPort }: Bound): Promise<Bound> {
     const common = {
       host: this.#setup.host,
       reusePort: true,
@@ -183,16 +199,45 @@ export class Gateway {
     const http1 = createHttp1Listener({ ...common, port: httpPort, proxiesFrom: proxiesFrom('http') });
     const http = await this.#open(http1, httpPort);
     this.#services.services.overload.accepted = http1.accepted;
-    if (h2cPort === 0) return { httpPort: http, h2cPort: 0 };
-    // node:http2 takes several megabytes a thread.
-    const { createH2cListener } = await import('../listener/h2c.ts');
-    return {
-      httpPort: http,
-      h2cPort: await this.#open(
-        createH2cListener({ ...common, port: h2cPort, proxiesFrom: proxiesFrom('h2c') }),
-        h2cPort,
-      ),
+    const bound = { httpPort: http, httpsPort: 0, h2cPort: 0 };
+    if (httpsPort > 0) {
+      const https = await this.#createTls({ ...common, port: httpsPort, proxiesFrom: proxiesFrom('https') });
+      bound.httpsPort = await this.#open(https, httpsPort);
+    }
+    if (h2cPort > 0) {
+      // node:http2 takes several megabytes a thread.
+      const { createH2cListener } = await import('../listener/h2c.ts');
+      const h2c = createH2cListener({ ...common, port: h2cPort, proxiesFrom: proxiesFrom('h2c') });
+      bound.h2cPort = await this.#open(h2c, h2cPort);
+    }
+    return bound;
+  }
+
+  async #createTls(options: ListenerOptions): Promise<Listener> {
+    const { createTlsListener } = await import('../listener/tls/tls-listener.ts');
+    this.#loadHttp2 = async () => {
+      const { createHttp2Sessions } = await import('../listener/h2.ts');
+      this.#http2 = createHttp2Sessions(options);
     };
+    await this.#readyForTls();
+    const { Relays } = await import('../upstream/relay/relays.ts');
+    this.#renewal = setInterval(() => {
+      if (this.#tickets.advance(Date.now())) this.#runtime.renewTickets();
+    }, RENEWAL_CHECK_MS).unref();
+    return createTlsListener({
+      ...options,
+      hostFor: this.#runtime.tlsHost,
+      http2: () => this.#http2,
+      relays: new Relays(),
+      onHandshake: (result, version) => {
+        this.#stageCounters.counter('tls_handshakes', { result, version: version || 'none' }).value++;
+      },
+    });
+  }
+
+  /** node:http2 takes several megabytes a thread: only where somebody may speak it. */
+  async #readyForTls(): Promise<void> {
+    if (this.#hasTls && this.#http2 === null) await this.#loadHttp2?.();
   }
 
   async #open(listener: Listener, wanted: number): Promise<number> {
@@ -236,6 +281,7 @@ export class Gateway {
         sheddingLevel,
       },
       redis: this.#services.services.redis?.state ?? 'unused',
+      certificates: this.#runtime.certificates,
     };
   }
 
@@ -278,6 +324,7 @@ export class Gateway {
     const closed = this.#listeners.map((listener) => listener.close(deadlineMs));
     this.#streams.drain(Math.min(this.#setup.drainStreamsMs, deadlineMs));
     await Promise.all(closed);
+    clearInterval(this.#renewal);
     this.#runtime.close();
     this.#blocked.close();
     await this.#services.close();

@@ -10,6 +10,7 @@ import type { CredentialsSetup } from '../store/credentials/open-credentials.ts'
 import type { SeriesImage } from '../telemetry/series.ts';
 import type { StageCounts } from '../telemetry/stage-counters.ts';
 import type { Trouble } from '../telemetry/trouble.ts';
+import type { TicketSecret } from '../tls/tickets.ts';
 import type { StreamKind } from '../upstream/streams.ts';
 import type { EndpointState } from '../upstream/upstream.ts';
 
@@ -42,6 +43,8 @@ export interface WorkerSetup {
   readonly sessions: MessagePort;
   /** METER_BYTES, kept over the deaths of workers. */
   readonly meter: SharedArrayBuffer;
+  /** As of now; each goes on from there by itself. */
+  readonly tickets: TicketSecret;
   /** NONCES_BYTES, one for all workers. */
   readonly nonces: SharedArrayBuffer;
 }
@@ -67,8 +70,8 @@ export interface PackedChange {
 
 export type ToWorker =
   | { readonly type: 'apply'; readonly sequence: number; readonly changes: readonly PackedChange[] }
-  /** httpPort 0: any free one; h2cPort 0: none. */
-  | { readonly type: 'listen'; readonly sequence: number; readonly httpPort: number; readonly h2cPort: number }
+  /** httpPort 0: any free one; the others 0: none. */
+  | ({ readonly type: 'listen'; readonly sequence: number } & Bound)
   /** Answered at once: it lives. */
   | { readonly type: 'ping'; readonly sequence: number }
   | { readonly type: 'count'; readonly sequence: number }
@@ -97,6 +100,7 @@ export interface WorkerVerdict {
 
 export interface Bound {
   readonly httpPort: number;
+  readonly httpsPort: number;
   readonly h2cPort: number;
 }
 
@@ -105,6 +109,8 @@ export interface WorkerCounts {
   readonly stages: StageCounts;
   readonly gauges: WorkerGauges;
   readonly redis: 'unused' | 'up' | 'down';
+  /** Hosts' certificates by id of their `tls` resource, and when each ends, ms since the epoch. */
+  readonly certificates: readonly { readonly id: string; readonly notAfterMs: number }[];
 }
 
 /** An endpoint as one worker has it. */

@@ -83,6 +83,7 @@ test('network policies: the gateway for those named, gRPC for our own pods, the 
   expect(dataplane.spec.ingress[0]).toEqual({
     ports: [
       { port: 'http', protocol: 'TCP' },
+      { port: 'https', protocol: 'TCP' },
       { port: 'h2c', protocol: 'TCP' },
     ],
     from: [{ ipBlock: { cidr: '10.0.0.0/8' } }],

@@ -18,6 +18,7 @@ import {
 } from './common.ts';
 import { method, pathMatch, pathText } from './matching.ts';
 import { retry } from './retry.ts';
+import { passthroughAlone, routeTls } from './route-tls.ts';
 import { backendRef, fallback, mirrors, respond, split } from './shaping.ts';
 
 function valueMatch(what: string, name: z.ZodType<string>) {
@@ -194,25 +195,31 @@ export const routeRule = withRules(
 ).meta({ description: 'Which requests, and one of backends, redirect, respond.' });
 export type RouteRule = z.output<typeof routeRule>;
 
-export const routeSpec = z.strictObject({
-  gateway,
-  hosts: withRules(z.array(routeHost).max(64), {
-    message: 'each host once',
-    test: (hosts) => {
-      const twice = hosts.find((host, index) => hosts.indexOf(host) < index);
-      return twice === undefined || `each host once, got ${twice} twice`;
-    },
-  })
-    .optional()
-    .meta({
-      description: 'Host names this Route serves. Absent or empty: every host.',
-      'x-kubernetes-list-type': 'set',
-    }),
-  rules: listMap(z.array(routeRule).min(1).max(64), 'name').describe(
-    'The rules. The most specific match wins, wherever it stands: exact path, longest prefix, regex; then method, headers, query; ' +
-      'then the older Route, its name, and last the place in this list.',
-  ),
-});
+export const routeSpec = withRules(
+  z.strictObject({
+    gateway,
+    hosts: withRules(z.array(routeHost).max(64), {
+      message: 'each host once',
+      test: (hosts) => {
+        const twice = hosts.find((host, index) => hosts.indexOf(host) < index);
+        return twice === undefined || `each host once, got ${twice} twice`;
+      },
+    })
+      .optional()
+      .meta({
+        description: 'Host names this Route serves. Absent or empty: every host.',
+        'x-kubernetes-list-type': 'set',
+      }),
+    tls: routeTls
+      .optional()
+      .meta({ description: 'How the hosts are served over TLS. Absent: only where another Route says so for them.' }),
+    rules: listMap(z.array(routeRule).min(1).max(64), 'name').describe(
+      'The rules. The most specific match wins, wherever it stands: exact path, longest prefix, regex; then method, headers, query; ' +
+        'then the older Route, its name, and last the place in this list.',
+    ),
+  }),
+  passthroughAlone,
+);
 export type RouteSpec = z.output<typeof routeSpec>;
 
 export const routeStatus = z.object({
