@@ -71,11 +71,14 @@ export class Upload implements BodySink {
     else if (!channel.blocked) this.exchange.downstream.resumeBody();
   }
 
-  /** The backend has answered. Where it refuses, the rest of the body is not sent. */
+  /** The backend has answered. Where it refuses, the rest of the body is not sent; else it may wait for what it said no 100 to. */
   answered({ requestDone }: Channel, status: number): void {
+    const { expecting } = this;
     this.expecting = false;
     this.kept = null;
-    if (!requestDone && status >= 400) this.stop();
+    if (requestDone) return;
+    if (status >= 400) this.stop();
+    else if (expecting) this.read();
   }
 
   /** What is still to come is thrown away. */

@@ -130,6 +130,19 @@ describe('requests', () => {
   });
 });
 
+test('a head below 400 in place of a 100 (Continue): the body is sent all the same', async () => {
+  const server = await backend(({ stream }) => {
+    stream.respond({ ':status': 200 });
+    stream.on('data', (bytes) => stream.write(bytes));
+    stream.on('end', () => stream.end());
+  });
+  const gateway = await gatewayTo(server);
+  const client = await ask(gateway, 'POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n');
+  await client.until('200 OK');
+  client.send('body');
+  expect(await client.until('0\r\n\r\n')).toContain('4\r\nbody\r\n');
+});
+
 describe('responses', () => {
   test('informational heads, then the final one; a body without length goes out in chunks', async () => {
     const server = await backend(({ stream }) => {
