@@ -15,6 +15,7 @@ const packages: Readonly<Record<string, string>> = {
   nginx: 'nginx-light',
   haproxy: 'haproxy',
   wrk: 'wrk',
+  h2load: 'nghttp2-client',
   taskset: 'util-linux',
   python3: 'python3',
 };
@@ -28,9 +29,9 @@ export interface Prerequisites {
 /** Programs without which nothing can be measured throw; a peer that can't be had is left out, with its reason. */
 export async function prepare(log: (line: string) => void): Promise<Prerequisites> {
   if (availableParallelism() < 2) throw new Error('the benchmark needs two cores: one for the proxy, one for the load');
-  const wanted = ['taskset', 'wrk', 'nginx', 'haproxy'];
+  const wanted = ['taskset', 'wrk', 'h2load', 'nginx', 'haproxy'];
   await installPackages(await absent(wanted), log);
-  const still = await absent(wanted.filter((name) => name !== 'haproxy'));
+  const still = await absent(wanted.filter((name) => name !== 'haproxy' && name !== 'h2load'));
   if (still.length > 0) throw new Error(advice(still));
 
   const binaries = new Map<string, string>();

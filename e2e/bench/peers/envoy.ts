@@ -7,6 +7,8 @@ import { binary, type Endpoint, type Peer, type PeerContext } from './peer.ts';
 export const type = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
 
 export interface EnvoyFeatures {
+  /** Of clients; `HTTP1` when absent. */
+  readonly codec?: 'HTTP1' | 'HTTP2';
   /** HTTP filters before the router. */
   readonly filters: readonly object[];
   /** More fields of the only route. */
@@ -22,7 +24,7 @@ function configuration(port: number, endpoints: readonly Endpoint[], features: E
   const connectionManager = {
     '@type': type('filters.network.http_connection_manager.v3.HttpConnectionManager'),
     stat_prefix: 'in',
-    codec_type: 'HTTP1',
+    codec_type: features.codec ?? 'HTTP1',
     use_remote_address: true,
     route_config: {
       virtual_hosts: [
