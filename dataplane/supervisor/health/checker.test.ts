@@ -220,6 +220,28 @@ test('HTTP: goes over TLS as requests do, with the same verification, and by new
   await expect.poll(() => scene.unhealthy, PATIENCE).toEqual([]);
 });
 
+test('gRPC: goes over TLS as requests do, with the same verification', async () => {
+  const certificates = new TestCertificates('other');
+  cleanups.push(() => certificates.remove());
+  const { cert, key } = certificates.issue('server', ['DNS:api.test']);
+  const server = new Server();
+  const Check = (_call: unknown, answer: (e: unknown, r: unknown) => void): void => answer(null, { status: 'SERVING' });
+  server.addService(healthService, { Check } as never);
+  const secure = ServerCredentials.createSsl(null, [{ cert_chain: Buffer.from(cert), private_key: Buffer.from(key) }]);
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync('127.0.0.1:0', secure, (error, at) => (error === null ? resolve(at) : reject(error))),
+  );
+  cleanups.push(() => server.forceShutdown());
+  const address = `127.0.0.1:${port}`;
+  const scene = new Scene();
+  const own = { tls: { serverName: 'api.test', trust: 'trust/backend/test/plain/ca' }, protocol: 'http2' as const };
+  const trusting = (authority: string): Materials => ({ certificate: null, trust: certificates.trust(authority) });
+  scene.watch(activeHealth({ kind: 'grpc', service: '' }), [address], ID, own, trusting('ca'));
+  await expect.poll(() => scene.count('success'), PATIENCE).toBeGreaterThan(1);
+  scene.watch(activeHealth({ kind: 'grpc', service: '' }), [address], ID, own, trusting('other'));
+  await expect.poll(() => scene.unhealthy, PATIENCE).toEqual([address]);
+});
+
 test('HTTP: a backend that wants the PROXY protocol gets a header that names nobody', async () => {
   let first = '';
   const address = await listen(

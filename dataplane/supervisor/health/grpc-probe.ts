@@ -2,10 +2,20 @@
  * The gRPC health checking protocol (grpc.health.v1, github.com/grpc/grpc doc/health-checking.md): Check answers SERVING. The channel is
  * kept while it serves; after a failure there is a new one, as gRPC's own back-off would hide a recovery.
  */
-import { type ChannelOptions, type Client, credentials, makeClientConstructor, status } from '@grpc/grpc-js';
+
+import type { SecureContext } from 'node:tls';
+import {
+  ChannelCredentials,
+  type ChannelOptions,
+  type Client,
+  credentials,
+  makeClientConstructor,
+  status,
+} from '@grpc/grpc-js';
 import { fromJSON } from '@grpc/proto-loader';
 import type { ActiveHealth } from '../../snapshot/backend/health.ts';
 import { endpointName } from '../../snapshot/backend/view.ts';
+import type { TlsSettings } from '../../upstream/dial/tls-settings.ts';
 import type { Probe, ProbeOutcome, ProbeTarget } from './probe.ts';
 import { SUCCESS } from './probe.ts';
 
@@ -62,9 +72,11 @@ const CHANNEL: Partial<ChannelOptions> = {
   'grpc.max_receive_message_length': 64 * 1024,
 };
 
-export function openGrpcProbe({ service }: GrpcProbe, target: ProbeTarget): Probe {
+/** `tls`: null for cleartext. */
+export function openGrpcProbe({ service }: GrpcProbe, target: ProbeTarget, tls: TlsSettings | null): Probe {
   // An IPv6 address would be read as one without a port.
   const address = `dns:${endpointName(target)}`;
+  const channel = tls === null ? null : secure(target, tls);
   let client: HealthClient | null = null;
   const drop = (): void => {
     client?.close();
@@ -77,7 +89,11 @@ export function openGrpcProbe({ service }: GrpcProbe, target: ProbeTarget): Prob
           resolve({ result: 'timeout', detail: 'aborted' });
           return;
         }
-        client ??= new Constructor(address, credentials.createInsecure(), CHANNEL) as unknown as HealthClient;
+        client ??= new Constructor(
+          address,
+          channel?.credentials ?? credentials.createInsecure(),
+          channel?.options ?? CHANNEL,
+        ) as unknown as HealthClient;
         const call = client.Check({ service }, (error, response) => {
           signal.removeEventListener('abort', abort);
           const outcome = signal.aborted ? ({ result: 'timeout', detail: 'aborted' } as const) : read(error, response);
@@ -88,6 +104,18 @@ export function openGrpcProbe({ service }: GrpcProbe, target: ProbeTarget): Prob
         signal.addEventListener('abort', abort, { once: true });
       }),
     close: drop,
+  };
+}
+
+/** As requests are sent to the endpoint: the same CAs, certificate and name. */
+function secure({ address, hostName = '' }: ProbeTarget, tls: TlsSettings) {
+  const { secureContext, servername, checkServerIdentity } = tls.optionsFor({ address, hostName, session: null });
+  return {
+    credentials: ChannelCredentials.createFromSecureContext(
+      secureContext as SecureContext,
+      checkServerIdentity === undefined ? {} : { checkServerIdentity },
+    ),
+    options: servername ? { ...CHANNEL, 'grpc.ssl_target_name_override': servername } : CHANNEL,
   };
 }
 

@@ -50,7 +50,7 @@ export async function openProbe(settings: Settings, target: ProbeTarget, transpo
     case 'tcp':
       return (await import('./tcp-probe.ts')).openTcpProbe(target);
     case 'grpc':
-      return (await import('./grpc-probe.ts')).openGrpcProbe(settings, target);
+      return (await import('./grpc-probe.ts')).openGrpcProbe(settings, target, transport.tls);
   }
 }
 
