@@ -3,6 +3,7 @@
  * than some of the proxies; that answers are right is asked of each peer before.
  */
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http2 from 'node:http2';
 import { tmpdir } from 'node:os';
@@ -17,7 +18,11 @@ const execute = promisify(execFile);
 export const STREAMS = 10;
 const CALL = ['content-type: application/grpc', 'te: trailers', 'user-agent: grpc-bench/1.0'];
 
-export const grpc: Client = { scheme: 'http', answers: callAnswers, load: loadCalls };
+export const grpc: Client = {
+  scheme: 'http',
+  answers: callAnswers,
+  load: loadCalls,
+};
 
 /** Whether a call is answered with exactly this message and status 0. */
 async function callAnswers(url: string, content: string): Promise<boolean> {
@@ -38,7 +43,8 @@ async function callAnswers(url: string, content: string): Promise<boolean> {
     });
     stream.end(frame(content));
     const parts: Buffer[] = [];
-    for await (const part of stream) parts.push(part);
+    stream.on('data', (part: Buffer) => parts.push(part));
+    await once(stream, 'close');
     return status === '0' && Buffer.concat(parts).equals(frame(content));
   } catch {
     return false;

@@ -2,7 +2,6 @@
 import { join } from 'node:path';
 import { grpc } from '../grpc/client.ts';
 import { envoy, haproxy, nginx, tidegate } from '../grpc/peers.ts';
-import { answers } from '../peers/backend.ts';
 import { freePorts } from '../ports.ts';
 import { untilReady } from '../programs.ts';
 import type { Scenario } from '../scenario.ts';
@@ -34,6 +33,6 @@ const backends: StartBackends = async (bench, dir) => {
     core: bench.loadCore,
     logFile: join(dir, 'out.log'),
   });
-  await untilReady(program, () => answers(`http://127.0.0.1:${port}/`, MESSAGE));
-  return { endpoints: [{ address: '127.0.0.1', port }], stop: () => program.stop() };
+  await untilReady(program, () => grpc.answers(`http://127.0.0.1:${port}/`, MESSAGE));
+  return { endpoints: [{ address: '127.0.0.1', port }], checked: true, stop: () => program.stop() };
 };
