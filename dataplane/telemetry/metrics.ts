@@ -244,6 +244,7 @@ const STAGE_HELP: Readonly<Record<string, string>> = {
     'Requests that a circuit breaker of the backend, or those of all its endpoints, answered with 503.',
   breaker_transitions: 'Changes of state of circuit breakers, by the new state.',
   credential_reads: 'Look-ups in the credential store, by outcome.',
+  tls_passthrough: 'Connections passed through to a backend, by how they ended.',
   tls_handshakes: 'Connections to the TLS port by how their handshake ended, and the version.',
   fallbacks: 'Requests that went to a fallback, by what happened before.',
   faults: 'Faults injected by a policy.',

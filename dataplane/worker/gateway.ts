@@ -228,7 +228,12 @@ export class Gateway {
       ...options,
       hostFor: this.#runtime.tlsHost,
       http2: () => this.#http2,
-      relays: new Relays(),
+      relays: new Relays({
+        wheel: this.#wheel,
+        onEnd: (backend, result) => {
+          this.#stageCounters.counter('tls_passthrough', { backend, result }).value++;
+        },
+      }),
       onHandshake: (result, version) => {
         this.#stageCounters.counter('tls_handshakes', { result, version: version || 'none' }).value++;
       },

@@ -53,6 +53,7 @@ export function hostFixture(
 
 export class TlsScene {
   readonly handshakes: string[] = [];
+  readonly relayed: string[] = [];
   readonly finished: Exchange[] = [];
   readonly runtime: Runtime;
   readonly wheel = startWheel({ tickMs: 10 });
@@ -63,7 +64,7 @@ export class TlsScene {
   readonly #clients: net.Socket[] = [];
   #held: string[] = [];
 
-  constructor(readMode: ReadMode = 'onread', more: Partial<TlsListenerOptions> = {}) {
+  constructor(readMode: ReadMode = 'onread', more: Partial<TlsListenerOptions> = {}, relayIdleMs = 0) {
     this.runtime = new Runtime({
       createUpstream: (backend, endpoints) => createUpstream(backend, endpoints, { wheel: this.wheel }),
       forward,
@@ -90,7 +91,11 @@ export class TlsScene {
     this.listener = createTlsListener({
       hostFor: this.runtime.tlsHost,
       http2: () => http2,
-      relays: new Relays(),
+      relays: new Relays({
+        wheel: this.wheel,
+        idleMs: relayIdleMs,
+        onEnd: (backend, result) => this.relayed.push(`${backend} ${result}`),
+      }),
       onHandshake: (result, version) => this.handshakes.push(version === '' ? result : `${result} ${version}`),
       ...options,
     });
@@ -125,6 +130,7 @@ export class TlsScene {
     });
     await once(socket, 'secureConnect');
     this.#clients.push(socket);
+    socket.on('error', () => {});
     return socket;
   }
 
