@@ -171,6 +171,7 @@ test('limits and time-outs of the listener, in one object for the workers', () =
     idleMs: 75_000,
     bodyMs: 30_000,
     bodyBytesPerSecond: 0,
+    forwarded: false,
   });
   expect(load({ ...LOCAL, TIDEGATE_BODY_BYTES: '1000000' }, '--header-count', '8').listener).toMatchObject({
     bodyBytes: 1_000_000,

@@ -187,6 +187,8 @@ export interface Config {
   readonly maxRequests: number;
   readonly listener: ListenerConfig;
   readonly trustedHops: number;
+  /** Empty: none. */
+  readonly via: string;
   readonly proxyProtocol: ProxyProtocolConfig;
   readonly metricsMaxRoutes: number;
   /** Null: none is configured. */
@@ -309,6 +311,7 @@ function configOf(
     maxRequests: values.TIDEGATE_MAX_REQUESTS,
     listener: listenerConfigOf(values),
     trustedHops: values.TIDEGATE_TRUSTED_HOPS,
+    via: values.TIDEGATE_VIA,
     metricsMaxRoutes: values.TIDEGATE_METRICS_MAX_ROUTES,
     redisUrl,
     redisTimeoutMs: values.TIDEGATE_REDIS_TIMEOUT_MS,

@@ -8,7 +8,7 @@ import { Exchange } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
 import type { TlsPeer } from '../pipeline/tls-peer.ts';
 import { AddressCounts } from './address-counts.ts';
-import { clientAddress, plainAddress } from './client-address.ts';
+import { originOf, plainAddress } from './client-address.ts';
 import type { Http2Sessions, Http2SessionsOptions } from './h2.ts';
 import type { H2Request } from './h2-request.ts';
 import { H2Session, MAX_STREAMS, STREAM_WINDOW } from './h2-session.ts';
@@ -136,9 +136,8 @@ export class FramedHttp2Sessions implements Http2Sessions {
     let client = stream.peerAddress;
     let scheme: 'http' | 'https' = stream.tls === null ? 'http' : 'https';
     if (trustedHops > 0) {
-      client = clientAddress(client, headers.getCombined('x-forwarded-for'), trustedHops);
-      const proto = headers.get('x-forwarded-proto');
-      if (proto === 'https' || proto === 'http') scheme = proto;
+      const forwarded = this.options.forwarded === true;
+      ({ address: client, scheme } = originOf(headers, client, scheme, trustedHops, forwarded));
     }
     const exchange = new Exchange(
       request.method,

@@ -22,7 +22,7 @@ import {
 } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
 import type { TlsPeer } from '../pipeline/tls-peer.ts';
-import { clientAddress, plainAddress } from './client-address.ts';
+import { originOf, plainAddress } from './client-address.ts';
 import type { Http1Listener } from './http1.ts';
 import { Http1Downstream } from './http1-downstream.ts';
 import { SLOW_BODY_WINDOW_MS } from './options.ts';
@@ -380,9 +380,7 @@ export class Http1Connection implements WireOwner, TimerOwner {
     let client = this.peerAddress;
     let scheme: 'http' | 'https' = this.tls === null ? 'http' : 'https';
     if (listener.trustedHops > 0) {
-      client = clientAddress(client, headers.getCombined('x-forwarded-for'), listener.trustedHops);
-      const proto = headers.get('x-forwarded-proto');
-      if (proto === 'https' || proto === 'http') scheme = proto;
+      ({ address: client, scheme } = originOf(headers, client, scheme, listener.trustedHops, listener.forwarded));
     }
     const downstream = new Http1Downstream(this, head.method, head.minor, length, head.keepAlive, head.upgrade);
     const exchange = new Exchange(

@@ -31,6 +31,7 @@ export class Http1Listener implements Listener {
   readonly timeouts: ListenerTimeouts;
   readonly wheel: TimerWheel;
   readonly trustedHops: number;
+  readonly forwarded: boolean;
   readonly readMode: ReadMode;
   readonly handler: (exchange: Exchange) => void;
   readonly refuse: (refusal: Refusal) => Answer;
@@ -57,6 +58,7 @@ export class Http1Listener implements Listener {
     this.proxied = proxiedSockets(options, this.limits, this.timeouts);
     this.wheel = options.wheel;
     this.trustedHops = options.trustedHops ?? 0;
+    this.forwarded = options.forwarded === true;
     this.readMode = options.readMode ?? 'onread';
     this.handler = options.handler;
     this.refuse = options.refuse;

@@ -70,10 +70,20 @@ export const DEFAULT_LISTENER_TIMEOUTS: ListenerTimeouts = {
   lingerMs: 2_000,
 };
 
-export function listenerOptions(config: ListenerConfig): Pick<ListenerOptions, 'limits' | 'timeouts'> {
-  const { requestLineBytes, headerBytes, headerCount, headerMs, idleMs, bodyMs, bodyBytesPerSecond, ...limits } =
-    config;
+export function listenerOptions(config: ListenerConfig): Pick<ListenerOptions, 'limits' | 'timeouts' | 'forwarded'> {
+  const {
+    requestLineBytes,
+    headerBytes,
+    headerCount,
+    headerMs,
+    idleMs,
+    bodyMs,
+    bodyBytesPerSecond,
+    forwarded,
+    ...limits
+  } = config;
   return {
+    forwarded,
     limits: { ...limits, head: { ...DEFAULT_LISTENER_LIMITS.head, requestLineBytes, headerBytes, headerCount } },
     timeouts: { headerMs, idleMs, bodyMs, bodyBytesPerSecond },
   };
@@ -96,6 +106,8 @@ export interface ListenerOptions {
   readonly timeouts?: Partial<ListenerTimeouts>;
   /** Proxies in front whose X-Forwarded-* are believed; see client-address.ts. Default 0. */
   readonly trustedHops?: number;
+  /** Those proxies write Forwarded (RFC 7239); default: X-Forwarded-* only. */
+  readonly forwarded?: boolean;
   /** Whose PROXY protocol header is believed, and asked for. Default: nobody's. */
   readonly proxiesFrom?: BlockList | null;
   /** Default `onread`. */

@@ -50,6 +50,7 @@ export interface RuntimeDefaults {
   readonly idleTimeoutMs: number;
   readonly streamIdleTimeoutMs: number;
   readonly trustedHops: number;
+  readonly forwarded: boolean;
   readonly via: string;
 }
 
@@ -63,5 +64,6 @@ export const RUNTIME_DEFAULTS: RuntimeDefaults = {
   idleTimeoutMs: 300_000,
   streamIdleTimeoutMs: 3_600_000,
   trustedHops: 0,
+  forwarded: false,
   via: '',
 };

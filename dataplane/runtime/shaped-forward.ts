@@ -49,6 +49,7 @@ export function createShapedForward(
     trustedHops,
     via,
     streams: deps.streams ?? null,
+    forwarded: deps.defaults.forwarded,
   };
   const fallback = fallbackOf(resource, action, options, around);
   const responder: Responder = fallback ?? pipeline;

@@ -1,11 +1,35 @@
 /** Where the gateway listens, and what clients may take of it. */
-import { integer, MILLISECONDS, milliseconds, PORT, port, type Setting, setting, text } from '../setting.ts';
+import {
+  FLAG,
+  flag,
+  integer,
+  MILLISECONDS,
+  milliseconds,
+  PORT,
+  port,
+  type Setting,
+  setting,
+  text,
+  word,
+} from '../setting.ts';
 
 export const listenerSettings = {
   TIDEGATE_HOST: setting(text(1), '0.0.0.0', 'an address', 'address the gateway listens on'),
   TIDEGATE_HTTP_PORT: setting(port, '8080', PORT, 'port for HTTP/1.1; 0: any free port'),
   TIDEGATE_HTTPS_PORT: setting(port, '0', PORT, 'port for TLS: HTTP/1.1, HTTP/2 and what is passed through; 0: none'),
   TIDEGATE_H2C_PORT: setting(port, '0', PORT, 'port for HTTP/2 without TLS; 0: none'),
+  TIDEGATE_FORWARDED: setting(
+    flag,
+    'false',
+    FLAG,
+    'write Forwarded (RFC 7239) beside X-Forwarded-*, and believe that of trusted hops, which have to write or remove it; false: it is dropped',
+  ),
+  TIDEGATE_VIA: setting(
+    word(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{0,64}$/),
+    '',
+    'at most 64 letters, digits and -._~',
+    'name for the Via field of requests and responses that pass; empty: none is written',
+  ),
   TIDEGATE_MAX_REQUESTS: setting(
     integer(1, 1_000_000),
     '50000',
@@ -104,6 +128,7 @@ export interface ListenerConfig {
   readonly bodyMs: number;
   /** 0: any. */
   readonly bodyBytesPerSecond: number;
+  readonly forwarded: boolean;
 }
 
 export function listenerConfigOf(values: Values): ListenerConfig {
@@ -119,5 +144,6 @@ export function listenerConfigOf(values: Values): ListenerConfig {
     idleMs: values.TIDEGATE_IDLE_TIMEOUT_MS,
     bodyMs: values.TIDEGATE_BODY_TIMEOUT_MS,
     bodyBytesPerSecond: values.TIDEGATE_BODY_BYTES_PER_SECOND,
+    forwarded: values.TIDEGATE_FORWARDED,
   };
 }

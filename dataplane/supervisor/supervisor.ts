@@ -97,6 +97,7 @@ export class Supervisor {
         zone: config.zone,
         dnsServers: config.dnsServers,
         trustedHops: config.trustedHops,
+        via: config.via,
         proxyProtocol: config.proxyProtocol,
         sheddingDelayMs: config.sheddingDelayMs,
         maxRequests: config.maxRequests,

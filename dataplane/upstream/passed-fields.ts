@@ -1,4 +1,5 @@
 /** Which fields of a request go on to a backend, and what is told of the client: the same whatever the backend speaks. */
+import { forwardedElement } from '../codec/forwarded.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
 import { rewritePath } from '../pipeline/rewrite.ts';
 import type { Rewrite } from '../snapshot/resources.ts';
@@ -10,8 +11,7 @@ export const PASS = 0;
  * connection, or written by who sends the request: Host, Expect.
  */
 export const DROP = 1;
-/** Passes only from a client that is trusted: it claims to come from a proxy before it. */
-export const IF_TRUSTED = 2;
+export const FORWARDED = 2;
 /** Passes only where the exchange has no id of its own. */
 export const REQUEST_ID = 3;
 export const FORWARDED_FOR = 4;
@@ -34,7 +34,7 @@ export function useOf(name: string): number {
     case 7:
       return name === 'upgrade' ? UPGRADE : PASS;
     case 9:
-      return name === 'forwarded' ? IF_TRUSTED : PASS;
+      return name === 'forwarded' ? FORWARDED : PASS;
     case 10:
       return name === 'connection' || name === 'keep-alive' ? DROP : PASS;
     case 12:
@@ -60,7 +60,6 @@ export function useOf(name: string): number {
 
 /** Whether a field passes whose use is not PASS. */
 export function passes(use: number, exchange: Exchange, trusted: boolean): boolean {
-  if (use === IF_TRUSTED) return trusted;
   if (use === CLIENT_CERT) return trusted || exchange.ownClientCert;
   return use === REQUEST_ID && exchange.requestId === '';
 }
@@ -70,6 +69,16 @@ export function requestTarget(exchange: Exchange, rewrite: Rewrite | null): stri
   const path =
     rewrite?.path === undefined ? exchange.path : rewritePath(rewrite.path, exchange.path, exchange.matchedPrefix);
   return exchange.query === undefined ? path : `${path}?${exchange.query}`;
+}
+
+/** `received`: the Forwarded field of the request; empty: none. */
+export function forwardedValue(
+  { authority, downstream, scheme }: Exchange,
+  received: string,
+  trusted: boolean,
+): string {
+  const own = forwardedElement(downstream.peerAddress, authority, scheme);
+  return trusted && received !== '' ? `${received}, ${own}` : own;
 }
 
 export const VERSIONS = { 'HTTP/1.0': '1.0', 'HTTP/1.1': '1.1', 'HTTP/2': '2.0' } as const;

@@ -1,9 +1,11 @@
 /** The request head as it goes to the backend. */
 import { type Exchange, LENGTH_UNKNOWN } from '../pipeline/exchange.ts';
 import {
+  FORWARDED,
   FORWARDED_FOR,
   FORWARDED_HOST,
   FORWARDED_PROTO,
+  forwardedValue,
   PASS,
   passes,
   requestTarget,
@@ -25,6 +27,7 @@ export function requestText(exchange: Exchange, options: ForwardOptions, expect:
   const { fields } = exchange.headers;
   const trusted = options.trustedHops > 0;
   const upgrading = downstream.tunnel !== null;
+  let forwarded = '';
   let forwardedFor = '';
   let forwardedProto = '';
   let forwardedHost = '';
@@ -35,6 +38,7 @@ export function requestText(exchange: Exchange, options: ForwardOptions, expect:
     const use = useOf(name);
     if (use !== PASS) {
       if (use === FORWARDED_FOR) forwardedFor += `${value}, `;
+      else if (use === FORWARDED) forwarded = forwarded === '' ? value : `${forwarded}, ${value}`;
       else if (use === FORWARDED_HOST) forwardedHost = value;
       else if (use === FORWARDED_PROTO) forwardedProto = value;
       else if (use === UPGRADE && upgrading && !H2C.test(value))
@@ -52,6 +56,7 @@ export function requestText(exchange: Exchange, options: ForwardOptions, expect:
   } else {
     text += `x-forwarded-for: ${downstream.peerAddress}\r\nx-forwarded-proto: ${exchange.scheme}\r\nx-forwarded-host: ${exchange.authority}\r\n`;
   }
+  if (options.forwarded === true) text += `forwarded: ${forwardedValue(exchange, forwarded, trusted)}\r\n`;
   if (exchange.requestId !== '') text += `x-request-id: ${exchange.requestId}\r\n`;
   if (options.via !== '') text += `via: ${VERSIONS[exchange.protocol]} ${options.via}\r\n`;
   if (upgrade !== '') text += `upgrade: ${upgrade}\r\nconnection: upgrade\r\n`;

@@ -93,6 +93,8 @@ export interface ForwardOptions {
    * otherwise the peer is appended to X-Forwarded-For, and -Proto and -Host are kept where present.
    */
   readonly trustedHops: number;
+  /** Writes Forwarded (RFC 7239) too, behind that of a client that is trusted. Left out: a client's is dropped. */
+  readonly forwarded?: boolean;
   /** Null: only a connect failure is tried elsewhere, and a reused connection that turns out to be closed repeated. */
   readonly retry: RetryOptions | null;
   /** Pseudonym for the Via field (RFC 9110 section 7.6.3), both directions; empty: none is written. */

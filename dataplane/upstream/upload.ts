@@ -31,7 +31,8 @@ export class Upload implements BodySink {
   constructor(exchange: Exchange, uploader: Uploader, keepBytes: number) {
     this.exchange = exchange;
     this.uploader = uploader;
-    this.expecting = exchange.headers.has('expect');
+    // In HTTP/1.0 it means nothing (RFC 9110 section 10.1.1).
+    this.expecting = exchange.protocol !== 'HTTP/1.0' && exchange.headers.has('expect');
     if (keepBytes > 0) this.kept = new BodyCopy(keepBytes, exchange.downstream.requestLength);
   }
 

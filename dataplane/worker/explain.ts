@@ -2,7 +2,7 @@
 import { refusalOf } from '../codec/refusals.ts';
 import { parseRequestHead, RequestHead } from '../codec/request-head.ts';
 import { DataplaneError } from '../errors.ts';
-import { clientAddress } from '../listener/client-address.ts';
+import { originOf } from '../listener/client-address.ts';
 import { DEFAULT_LISTENER_LIMITS } from '../listener/options.ts';
 import { type BodySink, type Downstream, Exchange, NO_BODY, type Release } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
@@ -10,7 +10,12 @@ import type { Runtime } from '../runtime/runtime.ts';
 import { type ExplainRequest, type Explanation, explainRequest } from '../snapshot/explain.ts';
 
 /** Rejects with DataplaneError DP_EXPLAIN where `asked` is no ExplainRequest, naming the field. */
-export async function explainOn(runtime: Runtime, asked: unknown, trustedHops: number): Promise<Explanation> {
+export async function explainOn(
+  runtime: Runtime,
+  asked: unknown,
+  trustedHops: number,
+  forwarded: boolean,
+): Promise<Explanation> {
   const parsed = explainRequest.safeParse(asked);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -19,7 +24,7 @@ export async function explainOn(runtime: Runtime, asked: unknown, trustedHops: n
   }
   const request = parsed.data;
   const { backend } = request;
-  const exchange = exchangeOf(request, trustedHops);
+  const exchange = exchangeOf(request, trustedHops, forwarded);
   if (exchange instanceof Exchange) {
     const explanation = await runtime.explain(exchange, backend);
     if (backend === undefined || explanation.backends.some(({ chosen }) => chosen)) return explanation;
@@ -32,7 +37,7 @@ export async function explainOn(runtime: Runtime, asked: unknown, trustedHops: n
   return { revision: runtime.revision, request: null, answer, ...nothing };
 }
 
-function exchangeOf({ method, url, headers, address }: ExplainRequest, trustedHops: number) {
+function exchangeOf({ method, url, headers, address }: ExplainRequest, trustedHops: number, forwarded: boolean) {
   const [, scheme = 'http', authority = '', rest = ''] = /^(https?):\/\/([^/?#]*)([^#]*)/.exec(url) ?? [];
   const fields = headers.some(([name]) => name.toLowerCase() === 'host') ? headers : [['host', authority], ...headers];
   const target = rest.startsWith('/') ? rest : `/${rest}`;
@@ -42,17 +47,18 @@ function exchangeOf({ method, url, headers, address }: ExplainRequest, trustedHo
   const end = parseRequestHead(bytes, 0, bytes.byteLength, DEFAULT_LISTENER_LIMITS.head, head);
   if (end <= 0) return refusalOf(end);
   const known = new Headers(head.fields);
-  const forwarded = trustedHops > 0 && known.get('x-forwarded-proto') === 'https';
+  const own = { address, scheme: scheme === 'https' ? 'https' : 'http' } as const;
+  const origin = trustedHops === 0 ? own : originOf(known, address, own.scheme, trustedHops, forwarded);
   const exchange = new Exchange(
     head.method,
     head.path,
     head.query,
     head.host,
     head.authority,
-    forwarded || scheme === 'https' ? 'https' : 'http',
+    origin.scheme,
     'HTTP/1.1',
     known,
-    clientAddress(address, known.getCombined('x-forwarded-for'), trustedHops),
+    origin.address,
     new Nobody(address),
     performance.now(),
   );

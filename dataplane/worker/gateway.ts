@@ -135,7 +135,12 @@ export class Gateway {
         return () => clearTimeout(timer);
       },
       tickets: this.#tickets,
-      defaults: { ...RUNTIME_DEFAULTS, trustedHops: setup.trustedHops },
+      defaults: {
+        ...RUNTIME_DEFAULTS,
+        trustedHops: setup.trustedHops,
+        forwarded: setup.listener.forwarded,
+        via: setup.via,
+      },
       streams: this.#streams,
     });
     const { handler, pipeline, turnAway } = this.#runtime;
@@ -311,7 +316,7 @@ export class Gateway {
   /** See worker/explain.ts. */
   async explain(request: unknown): Promise<Explanation> {
     const { explainOn } = await import('./explain.ts');
-    return explainOn(this.#runtime, request, this.#setup.trustedHops);
+    return explainOn(this.#runtime, request, this.#setup.trustedHops, this.#setup.listener.forwarded);
   }
 
   /** See LineBatch. */

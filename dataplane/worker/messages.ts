@@ -23,6 +23,8 @@ export interface WorkerSetup {
   /** Null: as the machine resolves names. */
   readonly dnsServers: readonly string[] | null;
   readonly trustedHops: number;
+  /** For Via; empty: none. */
+  readonly via: string;
   readonly proxyProtocol: ProxyProtocolConfig;
   /** Target of rules without a `shedding` section; 0: none. */
   readonly sheddingDelayMs: number;

@@ -1,9 +1,11 @@
 /** The request head as HTTP/2 carries it (RFC 9113 section 8.3.1). */
 import { type Exchange, LENGTH_UNKNOWN } from '../../pipeline/exchange.ts';
 import {
+  FORWARDED,
   FORWARDED_FOR,
   FORWARDED_HOST,
   FORWARDED_PROTO,
+  forwardedValue,
   PASS,
   passes,
   requestTarget,
@@ -40,6 +42,7 @@ export function requestFields(
 
   const { fields } = exchange.headers;
   const trusted = options.trustedHops > 0;
+  let forwarded = '';
   let forwardedFor = '';
   let forwardedProto = '';
   let forwardedHost = '';
@@ -49,6 +52,7 @@ export function requestFields(
     const use = useOf(name);
     if (use !== PASS) {
       if (use === FORWARDED_FOR) forwardedFor += `${value}, `;
+      else if (use === FORWARDED) forwarded = forwarded === '' ? value : `${forwarded}, ${value}`;
       else if (use === FORWARDED_HOST) forwardedHost = value;
       else if (use === FORWARDED_PROTO) forwardedProto = value;
       else if (use === TE && TRAILERS.test(value)) list.push('te', 'trailers');
@@ -67,6 +71,7 @@ export function requestFields(
     'x-forwarded-host',
     trusted && forwardedHost !== '' ? forwardedHost : exchange.authority,
   );
+  if (options.forwarded === true) list.push('forwarded', forwardedValue(exchange, forwarded, trusted));
   if (requestId !== '') list.push('x-request-id', requestId);
   if (options.via !== '') list.push('via', `${VERSIONS[exchange.protocol]} ${options.via}`);
   if (expect) list.push('expect', '100-continue');
