@@ -210,7 +210,7 @@ export class Gateway {
       bound.httpsPort = await this.#open(https, httpsPort);
     }
     if (h2cPort > 0) {
-      // node:http2 takes several megabytes a thread.
+      // Only where somebody may speak it.
       const { createH2cListener } = await import('../listener/h2c.ts');
       const h2c = createH2cListener({ ...common, port: h2cPort, proxiesFrom: proxiesFrom('h2c') });
       bound.h2cPort = await this.#open(h2c, h2cPort);
@@ -245,7 +245,7 @@ export class Gateway {
     });
   }
 
-  /** node:http2 takes several megabytes a thread: only where somebody may speak it. */
+  /** Only where somebody may speak it. */
   async #readyForTls(): Promise<void> {
     if (this.#hasTls && this.#http2 === null) await this.#loadHttp2?.();
   }
