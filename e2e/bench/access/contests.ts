@@ -61,6 +61,7 @@ export function contests({ dir, tokens, redisUrl }: Surroundings): Contest[] {
     },
     {
       id: 'keys',
+      long: true,
       name: '10,000 API keys',
       peers: [tidegate, tidegateWith('tidegate keys', 'API keys of Secrets', withApiKeys(keys))],
       request: requests('keys', { name: KEY_HEADER, prefix: '', values: keys }),
@@ -94,6 +95,7 @@ export function contests({ dir, tokens, redisUrl }: Surroundings): Contest[] {
     },
     {
       id: 'unused',
+      long: true,
       name: 'sections that a rule does not use',
       peers: [
         tidegateWith('alone', 'one plain rule', plain),

@@ -28,6 +28,8 @@ export interface Check {
 }
 
 export interface Contest {
+  /** Left out of the short form. */
+  readonly long?: true;
   /** Name of its folder. */
   readonly id: string;
   readonly name: string;

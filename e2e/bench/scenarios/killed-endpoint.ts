@@ -56,7 +56,7 @@ function contenders(adminPorts: readonly number[]): Contender[] {
     ...{ retry, adminPort, quick },
   });
   const others = (['on', 'off'] as const).flatMap((retry): Contender[] => [
-    { peer: haproxyPeer(`haproxy, retries ${retry}`, 'checks, observe', { ...guarded, retry }), retry, quick: true },
+    { peer: haproxyPeer(`haproxy, retries ${retry}`, 'checks, observe', { ...guarded, retry }), retry, quick: false },
     { peer: envoyPeer(`envoy, retries ${retry}`, 'health, outliers', { ...guarded, retry }), retry, quick: false },
     { peer: nginxPeer(`nginx, retries ${retry}`, 'max_fails', { ...guarded, retry }), retry, quick: false },
   ]);
