@@ -6,7 +6,16 @@ import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { beforeAll, expect, test } from 'vitest';
 import type { Cluster } from '../cluster/cluster.ts';
 import { until } from '../cluster/process.ts';
-import { condition, curl, installedCluster, podsOf, serveEcho, tidegateExplain } from '../harness/installation.ts';
+import {
+  condition,
+  curl,
+  installedCluster,
+  podsOf,
+  route,
+  serveEcho,
+  TO_ECHO,
+  tidegateExplain,
+} from '../harness/installation.ts';
 
 const namespace = 'access';
 const HOST = 'access.example.com';
@@ -206,4 +215,24 @@ test('a signed request passes, with its body held against its digest; another bo
   const changed = await ask('/', ...signed('hello'), '-d', 'hullo');
   expect([changed.status, JSON.parse(changed.body).code]).toEqual([401, 'content-digest']);
   expect(changed.text).toMatch(/www-authenticate: Signature realm="tidegate"/i);
+});
+
+test('HTTPS is asked for, and a body is bounded, before anybody asks who calls', async () => {
+  const host = 'secure.example.com';
+  const target = { targetRefs: [{ kind: 'Route', name: 'secure' }] };
+  await cluster.apply([
+    route(namespace, 'secure', host, [TO_ECHO, { ...TO_ECHO, name: 'upload', matches: [{ path: { prefix: '/up' } }] }]),
+    policy('secure', { ...target, security: { requireHttps: {} } }),
+    policy('upload', {
+      targetRefs: [{ kind: 'Route', name: 'secure', sectionName: 'upload' }],
+      security: { maxBodyBytes: 4 },
+    }),
+  ]);
+  for (const name of ['secure', 'upload']) await condition(cluster, namespace, `policy.tidegate.dev/${name}`);
+  const moved = await curl(cluster, `${url}/a?b=c`, '-H', `Host: ${host}`);
+  expect([moved.status, moved.text]).toEqual([308, expect.stringContaining(`location: https://${host}/a?b=c\r\n`)]);
+  const upload = (body: string) => curl(cluster, `${url}/up`, '-H', `Host: ${host}`, '-d', body);
+  expect((await upload('1234')).status).toBe(200);
+  const refused = await upload('12345');
+  expect([refused.status, JSON.parse(refused.body).code]).toEqual([413, 'body-too-large']);
 });
