@@ -38,6 +38,9 @@ export function structuralSchema(schema: z.ZodType): Structural {
   return convert(z.toJSONSchema(schema, { io: 'input', target: 'openapi-3.0' }) as Json, '');
 }
 
+/** The API server takes no larger bound for the format int32. */
+const MAX_INT32 = 2 ** 31 - 1;
+
 const COPIED = [
   'description',
   'format',
@@ -89,7 +92,12 @@ function convert(json: Json, path: string): Structural {
         ...(minimum === undefined || minimum === Number.MIN_SAFE_INTEGER ? {} : { minimum }),
         ...(maximum === undefined || maximum === Number.MAX_SAFE_INTEGER ? {} : { maximum }),
       };
-      return { ...out, type: 'integer', format: 'maximum' in bounds ? 'int32' : 'int64', ...bounds };
+      return {
+        ...out,
+        type: 'integer',
+        format: Number(bounds.maximum ?? Number.MAX_SAFE_INTEGER) <= MAX_INT32 ? 'int32' : 'int64',
+        ...bounds,
+      };
     }
     case 'number': {
       const { minimum, maximum } = json as { minimum?: number; maximum?: number };

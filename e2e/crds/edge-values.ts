@@ -127,6 +127,11 @@ export const EDGES: readonly Edge[] = [
   match({ headers: [{ name: 'x' }] }),
   match({ headers: [{ name: 'x', exact: '' }] }),
   match({ headers: [{ name: 'x', exact: 'a', present: true }] }),
+  ...[0, 2 ** 31, 2 ** 40, 2 ** 40 + 1].map((maxBodyBytes) => policy({ security: { maxBodyBytes } })),
+  ...['0s', '26280h', '26281h', '8760h'].map((maxAge) => policy({ security: { hsts: { maxAge } } })),
+  ...['8759h', '8760h'].map((maxAge) =>
+    policy({ security: { hsts: { maxAge, preload: true, includeSubDomains: true } } }),
+  ),
   route({ matches: [] }),
   route({}, { hosts: [] }),
   route({}, { gateway: '' }),
