@@ -20,6 +20,7 @@ import { SMALL, Wire, type WireOwner } from '../io/wire.ts';
 import { type Exchange, LENGTH_UNKNOWN, type Release, type TunnelEnd } from '../pipeline/exchange.ts';
 import type { Headers } from '../pipeline/headers.ts';
 import type { Channel } from './channel.ts';
+import { soonest } from './delays.ts';
 import { type ProxiedClient, proxiedClient } from './dial/proxy-header.ts';
 import { STALL_MS } from './earlier-dial.ts';
 import type { Job } from './job.ts';
@@ -77,6 +78,8 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
   private ended = false;
   private timedOut = false;
   private readonly dialedAtMs: number;
+  /** Not used again from then on. */
+  private readonly expiresAtMs: number;
   private processing = false;
   /** The client is behind: not read on until `resume`. */
   private paused = false;
@@ -92,6 +95,7 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
     this.target = target;
     this.job = job;
     this.dialedAtMs = target.wheel.now();
+    this.expiresAtMs = this.dialedAtMs + target.ageLimitMs;
     const ready = (): void => this.wire.turn(() => this.onConnect());
     const { dialer } = target;
     const client = dialer.proxyProtocol === null || job.exchange === null ? null : proxiedClient(job.exchange);
@@ -241,7 +245,9 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
   rest(): void {
     this.state = IDLE;
     this.job = null;
-    this.deadline(this.target.idleTimeoutMs);
+    const { idleTimeoutMs, wheel } = this.target;
+    if (this.expiresAtMs === Number.POSITIVE_INFINITY) this.deadline(idleTimeoutMs);
+    else this.deadline(soonest(idleTimeoutMs, Math.max(1, this.expiresAtMs - wheel.now())));
   }
 
   onBytes(bytes: Buffer, length: number, pooled: PooledBuffer | null): void {
@@ -452,12 +458,18 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
     this.answered = false;
     this.paused = false;
     this.wire.resume();
-    if (this.keepAlive && this.requestDone && !excess && !this.ended) this.keeper.free(this);
+    if (this.keepAlive && this.requestDone && !excess && !this.ended && !this.spent) this.keeper.free(this);
     else {
       this.state = IDLE;
       this.wire.destroy();
     }
     job.onComplete(trailers);
+  }
+
+  private get spent(): boolean {
+    const { maxRequestsPerConnection, wheel } = this.target;
+    if (this.served >= maxRequestsPerConnection) return true;
+    return this.expiresAtMs !== Number.POSITIVE_INFINITY && wheel.now() >= this.expiresAtMs;
   }
 
   private fail(): void {

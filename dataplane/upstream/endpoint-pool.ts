@@ -16,7 +16,7 @@ import type { Job } from './job.ts';
 import { KeptConnections } from './kept-connections.ts';
 import { createLookups, type Lookups } from './lookup.ts';
 import type { RequestOutcome, Target, Transport } from './transport.ts';
-import { type Attempt, type AttemptFailure, BAD, type Gate, GOOD, type Watcher } from './watcher.ts';
+import { type Attempt, type AttemptFailure, BAD, type Gate, GOOD, OPEN, type Watcher } from './watcher.ts';
 
 export interface PoolDependencies {
   readonly wheel: TimerWheel;
@@ -63,6 +63,10 @@ export class EndpointPool implements Candidate, Target {
   lookup: LookupFunction;
   connectTimeoutMs = 0;
   idleTimeoutMs = 0;
+  /** In the queue; 0: for ever. */
+  pendingTimeoutMs = 0;
+  maxRequestsPerConnection = Number.POSITIVE_INFINITY;
+  private maxAgeMs = Number.POSITIVE_INFINITY;
   maxConnections = 0;
   maxPending = 0;
   maxStreams = MAX_STREAMS;
@@ -100,6 +104,9 @@ export class EndpointPool implements Candidate, Target {
     this.idleTimeoutMs = backend.pool.idleTimeoutMs;
     this.maxConnections = backend.pool.maxConnections;
     this.maxPending = backend.pool.maxPending;
+    this.pendingTimeoutMs = backend.pool.pendingTimeoutMs ?? backend.connectTimeoutMs;
+    this.maxRequestsPerConnection = backend.pool.maxRequestsPerConnection ?? Number.POSITIVE_INFINITY;
+    this.maxAgeMs = backend.pool.maxConnectionAgeMs ?? Number.POSITIVE_INFINITY;
     this.maxStreams = backend.pool.maxConcurrentStreams ?? MAX_STREAMS;
     if (backend.protocol !== this.protocol || dialer !== this.dialer) this.speak(backend.protocol, dialer);
   }
@@ -109,6 +116,8 @@ export class EndpointPool implements Candidate, Target {
     const next = on ? this.blocked | reason : this.blocked & ~reason;
     if (next === this.blocked) return;
     this.blocked = next;
+    // What it keeps is as suspect as itself: once it is back, a new connection is to show that it serves.
+    if (on && reason !== OPEN) this.transport.closeIdle();
     this.onBlocked();
   }
 
@@ -146,6 +155,10 @@ export class EndpointPool implements Candidate, Target {
 
   get hostName(): string {
     return this.endpoint.hostName ?? (isIP(this.address) === 0 ? this.address : '');
+  }
+
+  get ageLimitMs(): number {
+    return this.maxAgeMs * (1 - Math.random() / 10);
   }
 
   /** Has left the backend. */

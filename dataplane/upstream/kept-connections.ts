@@ -117,9 +117,13 @@ export class KeptConnections implements Transport {
     return jobs;
   }
 
+  closeIdle(): void {
+    for (const connection of this.idle.splice(0)) connection.close();
+  }
+
   drain(): void {
     this.draining = true;
-    for (const connection of this.idle.splice(0)) connection.close();
+    this.closeIdle();
   }
 
   private connect(job: Job): void {

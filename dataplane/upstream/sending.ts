@@ -134,7 +134,7 @@ export abstract class Sending implements Job, Attempt, Uploader, Retrier, HedgeO
         break;
       case 'queued':
         this.connecting = false;
-        this.wait(pool.connectTimeoutMs);
+        this.wait(pool.pendingTimeoutMs);
         break;
       case 'gone':
         this.chooseOther(pool);

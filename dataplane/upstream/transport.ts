@@ -25,6 +25,8 @@ export interface Transport {
   readonly stalled: boolean;
   /** All who wait for a channel; they hear nothing more from here. */
   release(): Job[];
+  /** Closes what is idle. */
+  closeIdle(): void;
   /** Begins no further exchange but those of jobs that wait; what is idle closes, and the rest after its exchange. */
   drain(): void;
 }
@@ -39,6 +41,10 @@ export interface Target extends DialTarget {
   readonly chunkLimits: ChunkLimits;
   readonly connectTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  /** Infinity: no limit. */
+  readonly maxRequestsPerConnection: number;
+  /** For a new connection, its share of chance included; Infinity: no limit. */
+  readonly ageLimitMs: number;
   readonly maxConnections: number;
   readonly maxPending: number;
   /** Of one connection; HTTP/2 only. */

@@ -15,6 +15,11 @@ export function compilePool(spec: PoolSpec | undefined): PoolSettings {
     maxConnections: spec?.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
     maxPending: spec?.maxPending ?? DEFAULT_MAX_PENDING,
     idleTimeoutMs: spec?.idleTimeout === undefined ? DEFAULT_IDLE_TIMEOUT_MS : durationMs(spec.idleTimeout),
+    ...(spec?.pendingTimeout === undefined ? {} : { pendingTimeoutMs: durationMs(spec.pendingTimeout) }),
+    ...(spec?.maxRequestsPerConnection === undefined
+      ? {}
+      : { maxRequestsPerConnection: spec.maxRequestsPerConnection }),
+    ...(spec?.maxConnectionAge === undefined ? {} : { maxConnectionAgeMs: durationMs(spec.maxConnectionAge) }),
     ...(spec?.maxConcurrentStreams === undefined ? {} : { maxConcurrentStreams: spec.maxConcurrentStreams }),
     ...(spec?.maxRequests === undefined ? {} : { maxRequests: spec.maxRequests }),
     ...(spec?.adaptive === undefined ? {} : { adaptive: compileAdaptive(spec.adaptive) }),

@@ -348,6 +348,34 @@ test('gRPC: SERVING is healthy; NOT_SERVING, an unknown service and a server tha
   await expect.poll(() => whole.unhealthy, PATIENCE).toEqual([]);
 });
 
+test('gRPC: over TLS, with the same verification', async () => {
+  const certificates = new TestCertificates('other');
+  cleanups.push(() => certificates.remove());
+  const pair = certificates.issue('server', ['DNS:api.test']);
+  const server = new Server();
+  server.addService(healthService, {
+    Check: (_call: unknown, answer: (e: unknown, r?: unknown) => void) => answer(null, { status: 'SERVING' }),
+  } as never);
+  const secure = ServerCredentials.createSsl(null, [
+    { cert_chain: Buffer.from(pair.cert), private_key: Buffer.from(pair.key) },
+  ]);
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync('127.0.0.1:0', secure, (error, at) => (error === null ? resolve(at) : reject(error))),
+  );
+  cleanups.push(() => server.forceShutdown());
+  const scene = new Scene();
+  const probe: ActiveHealth['probe'] = { kind: 'grpc', service: '' };
+  const trust = 'trust/backend/test/plain/ca';
+  const materials = { certificate: null, trust: certificates.trust() };
+  const address = `127.0.0.1:${port}`;
+  scene.watch(activeHealth(probe), [address], ID, { tls: { serverName: 'api.test', trust } }, materials);
+  await expect.poll(() => scene.count('success'), PATIENCE).toBeGreaterThan(1);
+  scene.watch(activeHealth(probe), [address], ID, { tls: { serverName: 'other.test', trust } }, materials);
+  await expect.poll(() => scene.unhealthy, PATIENCE).toEqual([address]);
+  scene.watch(activeHealth(probe), [address], ID, { tls: { subjectAltNames: ['api.test'], trust } }, materials);
+  await expect.poll(() => scene.unhealthy, PATIENCE).toEqual([]);
+});
+
 test('states are kept over what does not change them; an endpoint that goes is forgotten, and so is its state', async () => {
   const fine = await serve((_request, response) => response.end());
   const scene = new Scene();

@@ -115,7 +115,8 @@ function secure({ address, hostName = '' }: ProbeTarget, tls: TlsSettings) {
       secureContext as SecureContext,
       checkServerIdentity === undefined ? {} : { checkServerIdentity },
     ),
-    options: servername ? { ...CHANNEL, 'grpc.ssl_target_name_override': servername } : CHANNEL,
+    // Else grpc-js sends the address as SNI, which TLS does not allow and Node refuses.
+    options: { ...CHANNEL, 'grpc.ssl_target_name_override': servername || 'unnamed.invalid' },
   };
 }
 

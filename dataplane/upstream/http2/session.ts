@@ -88,6 +88,7 @@ export class Session implements TimerOwner, WireOwner, FrameOwner {
   private block: Buffer[] = [];
   private blockBytes = 0;
   private readonly dialedAtMs: number;
+  private readonly expiresAtMs: number;
   private readonly timer: Timer = new Timer(this);
   private heardAtMs = 0;
   private idleSinceMs = 0;
@@ -101,6 +102,7 @@ export class Session implements TimerOwner, WireOwner, FrameOwner {
     this.owner = owner;
     this.allowed = allowed;
     this.dialedAtMs = target.wheel.now();
+    this.expiresAtMs = this.dialedAtMs + target.ageLimitMs;
     this.secure = dialer.secure;
     this.proxied = proxied;
     const ready = (): void => this.wire.turn(() => this.begin());
@@ -155,6 +157,12 @@ export class Session implements TimerOwner, WireOwner, FrameOwner {
     );
   }
 
+  /** Takes no more after the streams so far. */
+  private get spent(): boolean {
+    const { maxRequestsPerConnection, wheel } = this.target;
+    return (this.lastId + 1) / 2 >= maxRequestsPerConnection || wheel.now() >= this.expiresAtMs;
+  }
+
   /** Who waits for it; nobody does any more. */
   disown(): Job[] {
     return this.jobs.splice(0);
@@ -195,7 +203,7 @@ export class Session implements TimerOwner, WireOwner, FrameOwner {
       this.watch();
     }
     if (this.state !== UP) return;
-    if (this.lastId >= MAX_ID) this.leave();
+    if (this.lastId >= MAX_ID || this.spent) this.leave();
     else this.owner.onRoom(this);
   }
 

@@ -65,6 +65,10 @@ export class Sessions implements Transport, SessionOwner {
     return this.queue.splice(0).concat(...this.sessions.map((session) => session.disown()));
   }
 
+  closeIdle(): void {
+    for (const session of [...this.sessions]) if (session.open && session.idle) session.leave();
+  }
+
   drain(): void {
     this.draining = true;
     for (const session of [...this.sessions]) this.onRoom(session);

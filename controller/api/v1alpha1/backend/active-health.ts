@@ -49,13 +49,15 @@ const http = z
       .optional()
       .describe('What a healthy endpoint answers, one of these. Default 200-299. Redirects are not followed.'),
   })
-  .describe('A request by HTTP/1.1. Of the response the status counts; its first 64 KiB are read.');
+  .describe(
+    'A request by HTTP/1.1, over TLS where the backend has it. Of the response the status counts; its first 64 KiB are read.',
+  );
 
 const grpc = z
   .strictObject({
     service: z.string().max(256).optional().describe('The service asked about. Default: the server as a whole.'),
   })
-  .describe('grpc.health.v1.Health/Check without TLS: healthy is SERVING.');
+  .describe('grpc.health.v1.Health/Check, over TLS where the backend has it: healthy is SERVING.');
 
 const threshold = integer(1, 1000);
 

@@ -1,7 +1,7 @@
 /** Connections kept to each endpoint, and how much may be under way. */
 import { z } from 'zod';
 import { type Rule, withRules } from '../../rule.ts';
-import { duration, integer } from '../common.ts';
+import { boundedDuration, duration, integer } from '../common.ts';
 
 const ordered: Rule<{ minLimit?: number | undefined; maxLimit?: number | undefined }> = {
   cel: '!has(self.minLimit) || !has(self.maxLimit) || self.minLimit <= self.maxLimit',
@@ -40,7 +40,18 @@ export const pool = z
     maxPending: integer(0, 1_000_000)
       .optional()
       .describe('Requests that may wait for a connection; more are answered 503 at once. Default 1024.'),
+    pendingTimeout: duration(
+      'How long a request waits for a connection before it is answered 503. Default: timeouts.connect.',
+    ).optional(),
     idleTimeout: duration('How long a connection is kept without a request. Default 60s.').optional(),
+    maxRequestsPerConnection: integer(1, 1_000_000)
+      .optional()
+      .describe('A connection that has served so many requests is closed. Absent: no limit.'),
+    maxConnectionAge: boundedDuration(
+      'An older connection is closed once its requests are done; up to a tenth sooner, so that not all are at a time. Absent: no limit.',
+      '1s',
+      '24h',
+    ).optional(),
     maxRequests: integer(1, 1_000_000)
       .optional()
       .describe(
