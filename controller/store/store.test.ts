@@ -128,4 +128,22 @@ describe('references', () => {
     }
     expect(referrers(store, 'Backend', '1')).toEqual([]);
   });
+
+  test('Secrets that a Backend or a Route names for TLS', () => {
+    const store = new Store();
+    const tls = {
+      ca: { secret: 'ca' },
+      clientCertificate: { secret: 'client' },
+      subjectAltNames: ['x'],
+      more: [1, null],
+    };
+    const route = { kind: 'Route' as const, metadata: { namespace: 'shop', name: 'r' } };
+    store.apply([
+      upsert(backend(1, { spec: { tls } })),
+      upsert({ ...route, spec: { tls: { secret: 'server', clientCertificate: { ca: { secret: 'ca' } } } } }),
+    ]);
+    const by = (name: string) =>
+      [...store.references.referrers({ kind: 'Secret', namespace: 'shop', name })].map(({ kind }) => kind).sort();
+    expect([by('ca'), by('client'), by('server'), by('x')]).toEqual([['Backend', 'Route'], ['Backend'], ['Route'], []]);
+  });
 });

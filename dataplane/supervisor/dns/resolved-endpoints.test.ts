@@ -21,6 +21,16 @@ test('a name becomes its addresses; one that is not known stays a name; one with
   expect(short(endpoints)).toEqual(['10.0.0.1 80 ×2', '10.0.0.3 80 ×1', 'b 80 ×2', 'fd00::1 80 ×1']);
 });
 
+test('an address that was found by a name knows it, also by way of SRV; others have none', () => {
+  const answers = known(
+    { a: ['10.0.0.3'], 'c.': ['10.0.0.4'] },
+    { s: [{ target: 'c', port: 1, priority: 0, weight: 0 }] },
+  );
+  const endpoints = resolvedEndpoints([host('10.0.0.1'), host('a'), host('b')], { ...NAMES, services: 's' }, answers);
+  const names = Object.fromEntries(endpoints.map(({ address, hostName }) => [address, hostName]));
+  expect(names).toEqual({ '10.0.0.1': undefined, '10.0.0.3': 'a', '10.0.0.4': 'c.', b: undefined });
+});
+
 test('addresses of the own machine are left out unless they are allowed', () => {
   const answers = known({ a: ['127.0.0.1', '10.0.0.1', '::1', '169.254.169.254', 'fe80::1'] });
   expect(short(resolvedEndpoints([host('a')], NAMES, answers))).toEqual(['10.0.0.1 80 ×1']);
