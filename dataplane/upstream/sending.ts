@@ -31,7 +31,7 @@ const EXPECT_WAIT_MS = 1000;
 const MAX_ENDPOINTS_TRIED = 3;
 
 /** Of a request body kept for an endpoint of HTTP/2 that refuses the stream, which any may when it goes away (GOAWAY). */
-const REFUSED_BYTES = 16 * 1024;
+const REFUSED_BYTES = 64 * 1024;
 
 /** No attempt of its own runs: before a retry, or while only a hedge is under way. */
 export const BETWEEN = 0;

@@ -73,6 +73,8 @@ export class Session implements TimerOwner, WireOwner, FrameOwner {
   private lastId = -1;
   /** Streams at a time that the endpoint allows. */
   private allowed: number;
+  /** It has refused a stream: it is asked again when one has ended. */
+  private full = false;
   /** Who waits for the session to be up. */
   private jobs: Job[] = [];
   private timedOut = false;
@@ -119,7 +121,7 @@ export class Session implements TimerOwner, WireOwner, FrameOwner {
 
   /** Streams that it can take. */
   get room(): number {
-    if (this.state > UP) return 0;
+    if (this.state > UP || this.full) return 0;
     return Math.min(this.allowed, this.target.maxStreams) - this.taken - this.jobs.length;
   }
 
@@ -193,6 +195,7 @@ export class Session implements TimerOwner, WireOwner, FrameOwner {
   left(id: number): void {
     if (id > 0) this.forget(id);
     this.taken--;
+    this.full = false;
     if (this.state === CLOSED) return;
     if (this.taken === 0) {
       this.idleSinceMs = this.target.wheel.now();
@@ -205,6 +208,11 @@ export class Session implements TimerOwner, WireOwner, FrameOwner {
     if (this.state !== UP) return;
     if (this.lastId >= MAX_ID || this.spent) this.leave();
     else this.owner.onRoom(this);
+  }
+
+  /** From a stream that was refused: the endpoint has as many as it takes, whatever it said. */
+  refused(): void {
+    this.full = this.taken > 0;
   }
 
   private forget(id: number): void {

@@ -1,4 +1,5 @@
 /** Sessions: how many, what becomes of requests when one goes away, liveness, time-outs, tunnels. Real sockets, the test's own clock. */
+import { once } from 'node:events';
 import http2 from 'node:http2';
 import net from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -154,6 +155,24 @@ describe('a session that goes away', () => {
     expect(gateway.finished[0]?.attempts).toBe(2);
   });
 
+  test('a session that refuses what it said it would take: the repeat goes over another one, until a stream has ended', async () => {
+    const server = await backend((seen, n) => {
+      if (n === 0) return;
+      if (n === 1) seen.stream.close(NGHTTP2_REFUSED_STREAM);
+      else answer(seen);
+    });
+    const gateway = await gatewayTo([server]);
+    const first = await ask(gateway);
+    await server.stream();
+    await (await ask(gateway)).until(ANSWERED);
+    expect(server.sessions).toHaveLength(2);
+    expect(gateway.finished[0]?.attempts).toBe(1);
+    answer(server.seen[0] as Seen);
+    await first.until(ANSWERED);
+    await (await ask(gateway)).until(ANSWERED);
+    expect(server.seen[3]?.session).toBe(server.sessions[0]);
+  });
+
   test('all refuse: 503', async () => {
     const server = await backend(({ stream }) => stream.close(NGHTTP2_REFUSED_STREAM));
     const gateway = await gatewayTo([server]);
@@ -168,7 +187,7 @@ describe('a session that goes away', () => {
     });
     const gateway = await gatewayTo([server]);
     const client = await ask(gateway, '/', 'content-length: 100000\r\n', 'POST');
-    client.send('x'.repeat(50_000));
+    client.send('x'.repeat(70_000));
     expect(await client.until('upstream-overflow')).toContain('HTTP/1.1 503 ');
     expect(server.seen).toHaveLength(1);
   });
@@ -342,6 +361,47 @@ describe('WebSocket', () => {
     client.socket.end();
     await client.until('bye');
     await client.end();
+    await eventually(() => gateway.upstream.stats.active === 0);
+  });
+
+  test('an extended CONNECT of an HTTP/2 client', async () => {
+    const server = await backend(
+      ({ stream }) => {
+        stream.respond({ ':status': 200, 'sec-websocket-protocol': 'chat' });
+        stream.on('data', (bytes) => stream.write(`echo ${bytes}`));
+        stream.on('end', () => stream.end('bye'));
+      },
+      { settings: { enableConnectProtocol: true } },
+    );
+    const gateway = await gatewayTo([server], { protocol: 'h2c' });
+    const client = http2.connect(`http://127.0.0.1:${gateway.port}`);
+    running.unshift({
+      close: async () => {
+        client.destroy();
+      },
+    });
+    await new Promise((resolve) => client.once('remoteSettings', resolve));
+    const stream = client.request({
+      ':method': 'CONNECT',
+      ':protocol': 'websocket',
+      ':scheme': 'http',
+      ':path': '/chat',
+      ':authority': 'a',
+      'sec-websocket-version': '13',
+    });
+    let text = '';
+    stream.on('data', (bytes) => {
+      text += bytes;
+    });
+    const [fields] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
+    expect(fields[':status']).toBe(200);
+    expect(fields['sec-websocket-protocol']).toBe('chat');
+    expect((await server.stream()).fields).toMatchObject({ ':method': 'CONNECT', ':protocol': 'websocket' });
+    stream.write('hello');
+    await eventually(() => text === 'echo hello');
+    stream.end();
+    await once(stream, 'close');
+    expect(text).toBe('echo hellobye');
     await eventually(() => gateway.upstream.stats.active === 0);
   });
 

@@ -376,6 +376,7 @@ export class StreamChannel implements Channel, TimerOwner {
     const { served } = session;
     this.dropWaiting();
     this.giveUpPlace();
+    if (reason === h2.REFUSED_STREAM) session.refused();
     // The rest of the request is not wanted (section 8.1).
     if (this.state === OVER || (this.whole && this.peer === null)) return;
     if (this.peer !== null) {
