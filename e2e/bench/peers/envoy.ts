@@ -7,6 +7,8 @@ import { binary, type Endpoint, type Peer, type PeerContext } from './peer.ts';
 export const type = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
 
 export interface EnvoyFeatures {
+  /** Of the listener. */
+  readonly transportSocket?: object;
   /** Of clients; `HTTP1` when absent. */
   readonly codec?: 'HTTP1' | 'HTTP2';
   /** HTTP filters before the router. */
@@ -52,7 +54,12 @@ function configuration(port: number, endpoints: readonly Endpoint[], features: E
         {
           name: 'in',
           address: socketAddress('127.0.0.1', port),
-          filter_chains: [{ filters: [{ name: 'http', typed_config: connectionManager }] }],
+          filter_chains: [
+            {
+              filters: [{ name: 'http', typed_config: connectionManager }],
+              ...(features.transportSocket && { transport_socket: features.transportSocket }),
+            },
+          ],
         },
       ],
       clusters: [

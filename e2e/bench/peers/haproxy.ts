@@ -5,13 +5,15 @@ import type { Program } from '../programs.ts';
 import { binary, type Peer, type PeerContext } from './peer.ts';
 
 export interface HaproxyFeatures {
+  /** Parameters of its address. */
+  readonly bind?: string;
   /** Lines of the backend, before its servers. */
   readonly backend?: readonly string[];
   /** Parameters of each server. */
   readonly server?: string;
 }
 
-function configuration(context: PeerContext, { backend = [], server = '' }: HaproxyFeatures): string {
+function configuration(context: PeerContext, { backend = [], server = '', bind = '' }: HaproxyFeatures): string {
   const servers = context.endpoints.map(
     ({ address, port }, i) => `server s${i} ${address}:${port} pool-max-conn 256 ${server}`,
   );
@@ -29,7 +31,7 @@ defaults
   option http-keep-alive
   http-reuse always
 frontend in
-  bind 127.0.0.1:${context.port} backlog 4096
+  bind 127.0.0.1:${context.port} backlog 4096 ${bind}
   option forwardfor
   default_backend backend
 backend backend
