@@ -9,7 +9,7 @@ const path = nginxPath();
 const SEED = 7;
 const RANDOM = 150;
 
-test.skipIf(path === null)('the same bytes lead to the same requests behind nginx', async () => {
+test.skipIf(path === null)('the same bytes lead to the same requests behind nginx', { timeout: 300_000 }, async () => {
   const exchanges = await new Exchanges().start(path as string);
   try {
     for (const { name, bytes } of REQUESTS) expect(await exchanges.differenceOn(bytes), name).toBeNull();

@@ -13,7 +13,7 @@ const shown = ({ messages, refused }: Reading): string => JSON.stringify({ messa
 const short = <T extends { readonly bytes: string }>(cases: readonly T[]): T[] =>
   cases.filter(({ bytes }) => bytes.length < 400);
 
-test('requests: known payloads, in two pieces at every byte, and byte by byte', async () => {
+test('requests: known payloads, in two pieces at every byte, and byte by byte', { timeout: 300_000 }, async () => {
   for (const { bytes, name } of short(REQUESTS)) {
     const input = Buffer.from(bytes, 'latin1');
     const whole = shown(readOurs([input]));
@@ -45,7 +45,9 @@ test('requests: random ones, in many pieces', async () => {
   );
 });
 
-test('responses: known payloads, in random pieces and byte by byte, through the whole engine', async () => {
+test('responses: known payloads, in random pieces and byte by byte, through the whole engine', {
+  timeout: 300_000,
+}, async () => {
   for (const response of short(RESPONSES)) {
     const { bytes } = response;
     const pieces = Array.from({ length: 4 }, (_, i) => Math.floor((bytes.length * (i + 1)) / 5));
