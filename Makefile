@@ -35,6 +35,9 @@ fuzz: build ## our HTTP/1.1 parsers beside llhttp, guided by coverage (ARGS="--s
 bench: build ## measure beside nginx, HAProxy, Envoy and @fastify/http-proxy (ARGS=--quick for the short form)
 	@node e2e/bench/main.ts $(ARGS)
 
+soak: build ## full load of every protocol for ten minutes; what resident memory does (ARGS="--minutes 2")
+	@node e2e/soak/main.ts $(ARGS)
+
 cluster: build ## start the local cluster and keep it until Ctrl-C
 	@node e2e/cluster/main.ts up $(ARGS)
 

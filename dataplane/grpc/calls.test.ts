@@ -14,6 +14,7 @@ import {
 } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { eventually } from '../engine.fixture.ts';
+import { memoryExchange } from '../pipeline/memory-downstream.ts';
 import { matchFixture } from '../snapshot/fixtures.ts';
 import { retrySettings } from '../snapshot/retry.ts';
 import { bidi, ECHO, GrpcBackend, GrpcGateway, outcome, same, unary } from './gateway.fixture.ts';
@@ -324,6 +325,31 @@ describe('UNAVAILABLE', () => {
     expect(asked).toHaveLength(3);
     expect(gateway.finished.at(-1)).toMatchObject({ code: 'breaker-open', status: 503, grpcStatus: 14 });
   });
+});
+
+test('UNAVAILABLE after messages is too late for a retry, and counts as a failure', async () => {
+  const { port } = await backend({
+    server: (call: ServerWritableStream<Buffer, Buffer>) => {
+      call.write(Buffer.from('x'));
+      call.emit('error', { code: status.UNAVAILABLE, details: 'gone' });
+    },
+  });
+  await gateway.serve([port]);
+  let failed = 0;
+  const pool = gateway.upstreams[0]?.pick(memoryExchange('GET /'), null);
+  pool?.watch({
+    failed: () => {
+      failed++;
+    },
+  });
+  const call = gateway.client().makeServerStreamRequest(ECHO.server.path, same, same, Buffer.from('x'));
+  expect(await outcome(call)).toMatchObject({
+    code: status.UNAVAILABLE,
+    details: 'gone',
+    messages: [Buffer.from('x')],
+  });
+  expect(gateway.finished).toMatchObject([{ status: 200, code: '', attempts: 1, grpcStatus: 14 }]);
+  expect(failed).toBe(1);
 });
 
 test('a stream stays on the configuration it began on', async () => {

@@ -15,6 +15,7 @@ const IMAGES = {
   'tidegate/controller:dev': program('controller/dist/main.js'),
   'tidegate/dataplane:dev': program('dataplane/dist/main.js'),
   'tidegate/echo:dev': program('e2e/harness/echo.ts'),
+  'tidegate/grpc:dev': program('e2e/grpc/server.ts'),
 };
 
 export interface PodObject {
