@@ -44,6 +44,7 @@ test('resources in one change may refer to each other in any order', () => {
     idleTimeoutMs: 300_000,
     streamIdleTimeoutMs: 3_600_000,
     streams: null,
+    forwarded: false,
     trustedHops: 0,
     via: '',
     retry: null,
