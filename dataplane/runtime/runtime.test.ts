@@ -47,6 +47,7 @@ test('resources in one change may refer to each other in any order', () => {
     forwarded: false,
     trustedHops: 0,
     via: '',
+    forwarded: false,
     retry: null,
   });
   gateway.forwarded[0]?.answer();
