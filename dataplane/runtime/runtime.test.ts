@@ -47,7 +47,6 @@ test('resources in one change may refer to each other in any order', () => {
     forwarded: false,
     trustedHops: 0,
     via: '',
-    forwarded: false,
     retry: null,
   });
   gateway.forwarded[0]?.answer();
