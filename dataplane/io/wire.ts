@@ -80,20 +80,13 @@ export class Wire {
   /** Takes over an accepted socket (paused since it connected), or opens one. */
   constructor(owner: WireOwner, mode: ReadMode, from: net.Socket | OpenSocket) {
     this.owner = owner;
-    const onread = {
-      buffer: (): Buffer => this.nextBuffer(),
-      callback: (length: number, bytes: Uint8Array): boolean => {
-        this.read(bytes as Buffer, length);
-        return true;
-      },
-    };
     let events = mode === 'data';
     if (from instanceof net.Socket) {
       if (!events && from.readableLength > 0) this.early = from.read() as Buffer;
       this.socket = from;
-      if (!events && !this.attach()) this.socket = reopen(from, onread);
+      if (!events && !this.attach()) this.socket = reopen(from, this.onread());
     } else {
-      const opened = from(events ? null : onread);
+      const opened = from(events ? null : this.onread());
       this.socket = opened.socket;
       events = !opened.onread;
       if (!events) this.socket.prependOnceListener('connect', () => this.attach());
@@ -106,6 +99,17 @@ export class Wire {
       this.error = error;
     });
     socket.on('close', () => this.turn(this.close));
+  }
+
+  /** For a socket that is read without its handle, and for one until it is connected. */
+  private onread(): net.OnReadOpts {
+    return {
+      buffer: () => this.nextBuffer(),
+      callback: (length, bytes) => {
+        this.read(bytes as Buffer, length);
+        return true;
+      },
+    };
   }
 
   /** Starts reading on an accepted socket. */
