@@ -1,5 +1,5 @@
 /**
- * Unary calls by `h2load`, which posts one message and looks at the HTTP status. ghz would look at the gRPC status too, but takes more CPU
+ * Unary calls by `h2load`, which posts one message and looks at the HTTP status. ghz would look at the gRPC status too, but is a client that costs more CPU
  * than some of the proxies; that answers are right is asked of each peer before.
  */
 import { execFile } from 'node:child_process';
