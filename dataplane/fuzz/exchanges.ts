@@ -74,6 +74,8 @@ export class Exchanges {
         ? null
         : told(`nginx passed more on; we refused with ${refused}`);
     }
+    // nginx looks for the letters anywhere in the field: CLOSESE closes too.
+    if (/^connection:[^\r\n]*close/im.test(input)) return null;
     const status = Number([...nginxAnswer.matchAll(/HTTP\/1\.1 (\d{3}) /g)].at(-1)?.[1] ?? 0);
     return status === 400 || status === 405 || status === 414 || status === 501
       ? null
