@@ -55,7 +55,7 @@ test(
       ' authentication shop/partners key: consumer demo (partners)',
       expect.stringMatching(/^ rateLimit shop\/partners per-consumer: \d+ left$/),
       ' transform default/baseline and rule + x-tenant; response - server, + x-content-type-options, + referrer-policy',
-      ' timeout default/baseline and rule request 10 s, backend 60 s, idle 300 s',
+      ' timeout default/baseline and rule request 10 s, backend 60 s, idle 300 s (streams 3600 s)',
       ' rewrite rule path /v1/orders/42',
       expect.stringMatching(/^backend shop\/orders → least request over 1 endpoint /),
       'not taken shop/orders rule read-only asks less: no method',
