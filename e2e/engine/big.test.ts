@@ -13,7 +13,7 @@ const SIZE = Math.round(Number(process.env.TIDEGATE_ENGINE_GIB ?? '0.25') * 1024
 /** Resident memory may grow by so much. */
 const GROWTH_MIB = 64;
 /** What the kernel's buffers and HTTP/2 windows of two connections may hold. */
-const HELD = 32 * MIB;
+const HELD = 64 * MIB;
 const BLOCK = Buffer.alloc(256 * 1024, 'tide');
 
 let gateway: RunningGateway;
