@@ -22,6 +22,8 @@ import {
   type ListenerTimeouts,
 } from './options.ts';
 
+/** What a client sends until the first GOAWAY has reached it is answered too: section 6.8 asks for a round trip between the first and the last. */
+const LAST_WORD_MS = 250;
 const BODY_TIMEOUT: Refusal = { status: 408, code: 'request-timeout', detail: 'The request did not arrive in time.' };
 
 export class FramedHttp2Sessions implements Http2Sessions {
@@ -33,7 +35,8 @@ export class FramedHttp2Sessions implements Http2Sessions {
   /** The payload of the first SETTINGS frame. */
   readonly settings: Uint8Array;
   draining = false;
-  private stopping = false;
+  /** Streams that begin from here on are refused. */
+  private lastWordSaid = false;
   private readonly options: Http2SessionsOptions;
   private readonly trustedHops: number;
   private readonly sessions = new Set<H2Session>();
@@ -81,7 +84,8 @@ export class FramedHttp2Sessions implements Http2Sessions {
     const session = new H2Session(this, socket, tls);
     this.sessions.add(session);
     if (address !== '') session.wire.socket.once('close', () => this.addresses.leave(address));
-    if (this.stopping) session.close();
+    if (this.draining) session.sayGoodbye();
+    if (this.lastWordSaid) session.close();
   }
 
   beginDrain(): void {
@@ -92,18 +96,25 @@ export class FramedHttp2Sessions implements Http2Sessions {
 
   async close(graceMs: number): Promise<void> {
     this.beginDrain();
-    this.stopping = true;
+    const lastWord = setTimeout(() => this.sayLastWord(), Math.min(LAST_WORD_MS, graceMs / 2));
+    if (this.sessions.size > 0) {
+      await new Promise<void>((resolve) => {
+        const deadline = setTimeout(() => {
+          for (const session of this.sessions) session.wire.destroy();
+        }, graceMs);
+        this.onEmpty = () => {
+          clearTimeout(deadline);
+          resolve();
+        };
+      });
+    }
+    clearTimeout(lastWord);
+    this.lastWordSaid = true;
+  }
+
+  private sayLastWord(): void {
+    this.lastWordSaid = true;
     for (const session of this.sessions) session.close();
-    if (this.sessions.size === 0) return;
-    await new Promise<void>((resolve) => {
-      const deadline = setTimeout(() => {
-        for (const session of this.sessions) session.wire.destroy();
-      }, graceMs);
-      this.onEmpty = () => {
-        clearTimeout(deadline);
-        resolve();
-      };
-    });
   }
 
   // For sessions and streams.

@@ -9,14 +9,27 @@ import { Programs, untilReady } from '../bench/programs.ts';
 export interface RunningGateway {
   readonly http: number;
   readonly h2c: number;
+  /** Only with a certificate. */
+  readonly https: number;
   /** Of the data plane. */
   readonly pid: number;
   residentMiB(): number;
   stop(): Promise<void>;
 }
 
+export interface GatewayOptions {
+  /** PEM; HTTPS as well, where given. */
+  readonly certificate?: { readonly chain: string; readonly key: string };
+  /** Of the data plane. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** Everything to the first backend, calls of `test.v1.Echo` to the second. */
-export async function startGateway(backend: number, calls: number): Promise<RunningGateway> {
+export async function startGateway(
+  backend: number,
+  calls: number,
+  { certificate, env = {} }: GatewayOptions = {},
+): Promise<RunningGateway> {
   const programs = new Programs();
   const dir = mkdtempSync(join(tmpdir(), 'tidegate-engine-'));
   const files = join(dir, 'config');
@@ -24,7 +37,9 @@ export async function startGateway(backend: number, calls: number): Promise<Runn
   const objects = [
     kind('Backend', 'plain', { hosts: [{ address: '127.0.0.1', port: backend }] }),
     kind('Backend', 'calls', { hosts: [{ address: '127.0.0.1', port: calls }], protocol: 'grpc' }),
+    ...(certificate === undefined ? [] : [secret('all', certificate)]),
     kind('Route', 'all', {
+      ...(certificate === undefined ? {} : { tls: { secret: 'all' } }),
       rules: [
         { name: 'calls', matches: [{ grpc: { service: 'test.v1.Echo' } }], backends: [{ name: 'calls' }] },
         { name: 'plain', backends: [{ name: 'plain' }] },
@@ -32,17 +47,22 @@ export async function startGateway(backend: number, calls: number): Promise<Runn
     }),
   ];
   writeFileSync(join(files, 'gateway.yaml'), objects.map((object) => JSON.stringify(object)).join('\n---\n'));
-  const [http = 0, h2c = 0] = await freePorts(2);
+  const [http = 0, h2c = 0, https = 0] = await freePorts(3);
   await startController({ programs, dir, files });
   throwIfRefused(dir);
   const { program, readyUrl } = await startDataPlane({
     ...{ programs, dir, port: http, workers: 1, accessLog: 'off' },
-    env: { TIDEGATE_H2C_PORT: String(h2c) },
+    env: {
+      TIDEGATE_H2C_PORT: String(h2c),
+      ...(certificate === undefined ? {} : { TIDEGATE_HTTPS_PORT: String(https) }),
+      ...env,
+    },
   });
   await untilReady(program, async () => (await fetch(readyUrl).catch(() => null))?.ok === true);
   return {
     http,
     h2c,
+    https,
     pid: program.pid,
     residentMiB: () => {
       const [, kib] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${program.pid}/status`, 'latin1')) ?? [];
@@ -52,6 +72,17 @@ export async function startGateway(backend: number, calls: number): Promise<Runn
       await programs.stopAll();
       rmSync(dir, { recursive: true, force: true });
     },
+  };
+}
+
+function secret(name: string, { chain, key }: { chain: string; key: string }): object {
+  const base64 = (text: string): string => Buffer.from(text).toString('base64');
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    type: 'kubernetes.io/tls',
+    metadata: { name, namespace: 'test' },
+    data: { 'tls.crt': base64(chain), 'tls.key': base64(key) },
   };
 }
 
