@@ -43,12 +43,12 @@ interface StreamWrap {
   readonly kLastWriteWasAsync: number;
 }
 
-const wrap = find();
+const wrap = load();
 const state = wrap?.streamBaseState ?? new Int32Array(1);
 const READ = wrap?.kReadBytesOrError ?? 0;
 const ASYNC = wrap?.kLastWriteWasAsync ?? 0;
 
-function find(): StreamWrap | null {
+function load(): StreamWrap | null {
   try {
     const { binding } = process as unknown as { binding(name: string): StreamWrap };
     const found = binding.call(process, 'stream_wrap');
@@ -65,8 +65,20 @@ function find(): StreamWrap | null {
 
 /** Of a connected socket; null where there is none, or another kind (TLS). */
 export function handleOf(socket: net.Socket): TcpHandle | null {
+  return find(socket, 'TCP');
+}
+
+/**
+ * Of a TLS socket whose handshake is done. It takes one write at a time, encrypts it at once, and completes it from the event loop in any case;
+ * a second one before that ends the process.
+ */
+export function secureHandleOf(socket: net.Socket): TcpHandle | null {
+  return find(socket, 'TLSWrap');
+}
+
+function find(socket: net.Socket, kind: string): TcpHandle | null {
   const handle = (socket as unknown as { _handle: TcpHandle | null })._handle;
-  if (wrap === null || handle === null || handle === undefined || handle.constructor.name !== 'TCP') return null;
+  if (wrap === null || handle === null || handle === undefined || handle.constructor.name !== kind) return null;
   const complete =
     typeof handle.onread === 'function' &&
     typeof handle.useUserBuffer === 'function' &&
@@ -74,6 +86,19 @@ export function handleOf(socket: net.Socket): TcpHandle | null {
     typeof handle.writeBuffer === 'function' &&
     typeof handle.writev === 'function';
   return complete ? handle : null;
+}
+
+/** Closes with a reset, where TCP lies directly below; else (TLS on a socket) without the alert that would make it an end. */
+export function resetSocket(socket: net.Socket): void {
+  if (!('encrypted' in socket)) {
+    socket.resetAndDestroy();
+    return;
+  }
+  const handle = (socket as unknown as { _handle: { _parent?: { close: unknown; reset?: unknown } } | null })._handle;
+  const parent = handle?._parent;
+  // Node closes what is below with the handle of TLS; resetting takes the same arguments.
+  if (typeof parent?.reset === 'function') parent.close = parent.reset;
+  socket.destroy();
 }
 
 /** Within `onread`: bytes that were read; 0 or below: nothing, the end or an error. */

@@ -1,8 +1,11 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { buffersInUse, type PooledBuffer, takeBuffer } from './buffers.ts';
+import tls from 'node:tls';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { TestAuthority } from '../listener/tls/certificates.fixture.ts';
+import { begin, established, secureSocket } from '../listener/tls/server-socket.ts';
+import { buffersInUse, type PooledBuffer, SHARED, takeBuffer } from './buffers.ts';
 import { type ReadMode, Wire, type WireOwner } from './wire.ts';
 
 class Owner implements WireOwner {
@@ -30,24 +33,75 @@ const until = async (what: () => boolean): Promise<void> => {
   expect(what()).toBe(true);
 };
 
-describe.each<ReadMode>(['onread', 'data'])('%s', (mode) => {
+let authority: TestAuthority;
+let context: tls.SecureContext;
+
+beforeAll(() => {
+  authority = new TestAuthority();
+  const { chain, key } = authority.issue(['DNS:wire.test']);
+  context = tls.createSecureContext({ cert: chain, key });
+});
+
+afterAll(() => authority.close());
+
+/** As the TLS listener does it; `use` gets the wire when the handshake is done. */
+function overTls(socket: net.Socket, owner: WireOwner, use: (wire: Wire) => void): void {
+  socket.once('data', (hello: Buffer) => {
+    socket.pause();
+    let to: net.OnReadOpts | null = null;
+    const options = { context, protocols: [], asksCertificate: false, requiresCertificate: false };
+    const onread: net.OnReadOpts = { buffer: SHARED, callback: (length, bytes) => to?.callback(length, bytes) ?? true };
+    const secure = secureSocket(socket, options, onread);
+    secure.once('secure', () => {
+      established(secure);
+      const wire = new Wire(owner, 'onread', (given) => {
+        to = given;
+        return { socket: secure, onread: true, secured: true };
+      });
+      wire.start();
+      use(wire);
+    });
+    begin(secure, hello);
+  });
+  socket.resume();
+}
+
+describe.each<ReadMode | 'tls'>(['onread', 'data', 'tls'])('%s', (mode) => {
   let server: net.Server;
   let owner: Owner;
   let wire: Wire;
   let peer: net.Socket;
+  /** Below the peer. */
+  let transport: net.Socket;
 
   beforeEach(async () => {
     owner = new Owner();
     server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
+      if (mode === 'tls') {
+        overTls(socket, owner, (made) => {
+          wire = made;
+        });
+        return;
+      }
       wire = new Wire(owner, mode, socket);
       wire.start();
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as net.AddressInfo;
-    peer = net.connect({ host: '127.0.0.1', port, allowHalfOpen: true });
-    peer.on('error', () => {});
-    await once(peer, 'connect');
+    transport = net.connect({ host: '127.0.0.1', port, allowHalfOpen: true });
+    transport.on('error', () => {});
+    await once(transport, 'connect');
+    peer = transport;
+    if (mode === 'tls') {
+      peer = tls.connect({
+        socket: transport,
+        allowHalfOpen: true,
+        rejectUnauthorized: false,
+      } as tls.ConnectionOptions);
+      peer.on('error', () => {});
+      await once(peer, 'secureConnect');
+    }
     await until(() => wire !== undefined && !wire.closed);
   });
 
@@ -85,7 +139,7 @@ describe.each<ReadMode>(['onread', 'data'])('%s', (mode) => {
     expect(buffersInUse()).toBe(0);
     wire.expectBulk();
     wire.expectBulk();
-    peer.resetAndDestroy();
+    transport.resetAndDestroy();
     await until(() => owner.closes.length === 1);
   });
 
@@ -110,7 +164,8 @@ describe.each<ReadMode>(['onread', 'data'])('%s', (mode) => {
     for (let i = 0; i < 60 && !wire.blocked; i++) write(String.fromCharCode(97 + (i % 26)));
     expect(wire.blocked).toBe(true);
     expect(wire.unsent).toBeGreaterThan(0);
-    expect(released).toBeLessThan(parts);
+    // TLS copies what it encrypts.
+    if (mode !== 'tls') expect(released).toBeLessThan(parts);
     const { progress } = wire;
     wire.write('last');
     wire.flush();
@@ -135,7 +190,7 @@ describe.each<ReadMode>(['onread', 'data'])('%s', (mode) => {
         pooled.release();
       });
     }
-    peer.resetAndDestroy();
+    transport.resetAndDestroy();
     await until(() => owner.closes.length === 1 && released === parts);
     expect(owner.closes).toEqual([expect.stringMatching(/^(ECONNRESET|EPIPE)$/)]);
     wire.write('nobody hears');
@@ -144,9 +199,38 @@ describe.each<ReadMode>(['onread', 'data'])('%s', (mode) => {
     expect(released).toBe(parts + 1);
   });
 
+  test('a reset reaches the peer', async () => {
+    const codes: (string | undefined)[] = [];
+    peer.on('error', (error: NodeJS.ErrnoException) => codes.push(error.code));
+    wire.write('half an ans');
+    wire.flush();
+    wire.reset();
+    await until(() => owner.closes.length === 1 && codes.length > 0);
+    expect(codes).toEqual(['ECONNRESET']);
+  });
+
+  test('writes while one is under way keep their order, heads and bodies', async () => {
+    let sent = '';
+    const got: Buffer[] = [];
+    peer.on('data', (bytes: Buffer) => got.push(bytes));
+    for (let i = 0; i < 300; i++) {
+      const head = `<${i}>`;
+      const body = Buffer.alloc((i * 7919) % 20_000, `${i} `);
+      wire.write(head);
+      wire.writeBytes(body, i % 2 === 0 ? () => {} : null);
+      sent += head + body.toString('latin1');
+      if (i % 10 === 0) await sleep(0);
+      else if (i % 3 === 0) wire.flush();
+    }
+    wire.finishAndClose();
+    await once(peer, 'end');
+    expect(Buffer.concat(got).toString('latin1') === sent).toBe(true);
+    await until(() => owner.closes.length === 1);
+  });
+
   test('a write to a peer that has gone closes the wire once, with its error', async () => {
     wire.pause();
-    peer.resetAndDestroy();
+    transport.resetAndDestroy();
     await sleep(50);
     for (let i = 0; i < 100 && owner.closes.length === 0; i++) {
       wire.write('x'.repeat(5000));

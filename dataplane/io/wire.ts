@@ -9,6 +9,8 @@ import {
   handleOf,
   lastWriteWaits,
   readLength,
+  resetSocket,
+  secureHandleOf,
   type TcpHandle,
   type WriteRequest,
   writeError,
@@ -51,7 +53,25 @@ interface Handle {
 }
 
 /** Opens a connection, with `onread` where it can; else its reads are 'data' events. */
-export type OpenSocket = (onread: net.OnReadOpts | null) => { readonly socket: net.Socket; readonly onread: boolean };
+export type OpenSocket = (onread: net.OnReadOpts | null) => {
+  readonly socket: net.Socket;
+  readonly onread: boolean;
+  /** TLS on an accepted handle, its handshake done, and nothing read since. */
+  readonly secured?: boolean;
+};
+
+/** A write that waits for the one before it. */
+interface Queued {
+  readonly text: string;
+  readonly bytes: Uint8Array | null;
+  readonly release: (() => void) | null;
+  readonly length: number;
+}
+
+/** What happens once all that was written has left. */
+const STAY = 0;
+const FINISH = 1;
+const CLOSE = 2;
 
 /** For the next write through a handle, of whichever wire. */
 let spare: WriteRequest | null = null;
@@ -76,6 +96,12 @@ export class Wire {
   private waiting = 0;
   /** `blocked` was true: `onDrain` is owed. */
   private owesDrain = false;
+  /** The handle is that of TLS: one write at a time (handle.ts). */
+  private secure = false;
+  /** Of TLS: the one write is under way; text stays held meanwhile. */
+  private writing = false;
+  private readonly queue: Queued[] = [];
+  private ending: typeof STAY | typeof FINISH | typeof CLOSE = STAY;
 
   /** Takes over an accepted socket (paused since it connected), or opens one. */
   constructor(owner: WireOwner, mode: ReadMode, from: net.Socket | OpenSocket) {
@@ -89,7 +115,8 @@ export class Wire {
       const opened = from(events ? null : this.onread());
       this.socket = opened.socket;
       events = !opened.onread;
-      if (!events) this.socket.prependOnceListener('connect', () => this.attach());
+      if (!events && opened.secured === true) this.attachSecure();
+      else if (!events) this.socket.prependOnceListener('connect', () => this.attach());
     }
     const socket = this.socket;
     if (events) socket.on('data', (bytes: Buffer) => this.read(bytes, bytes.length));
@@ -127,8 +154,21 @@ export class Wire {
   private attach(): boolean {
     const handle = this.socket.writableLength > 0 ? null : handleOf(this.socket);
     if (handle === null) return false;
-    const { onread } = handle;
     handle.useUserBuffer(SHARED);
+    this.take(handle);
+    return true;
+  }
+
+  /** Reads go into the shared buffer already (`onread` of the socket). */
+  private attachSecure(): void {
+    const handle = this.socket.writableLength > 0 ? null : secureHandleOf(this.socket);
+    if (handle === null) return;
+    this.secure = true;
+    this.take(handle);
+  }
+
+  private take(handle: TcpHandle): void {
+    const { onread } = handle;
     handle.onread = (arrayBuffer) => {
       const length = readLength();
       // The end and errors are the socket's business.
@@ -140,12 +180,11 @@ export class Wire {
       return next;
     };
     this.handle = handle;
-    return true;
   }
 
   /** The next read will likely fetch a large body from its head on: with the head in the shared buffer it would take a read and a write more. */
   expectBulk(): void {
-    if (this.handle === null || this.claimed !== null || buffersInUse() >= MAX_EXPECTED) return;
+    if (this.handle === null || this.secure || this.claimed !== null || buffersInUse() >= MAX_EXPECTED) return;
     this.claimed = takeBuffer();
     this.buffer = this.claimed.bytes;
     this.handle.useUserBuffer(this.buffer);
@@ -247,7 +286,7 @@ export class Wire {
 
   flush(): void {
     const { text } = this;
-    if (text === '') return;
+    if (text === '' || (this.writing && text.length <= MAX_HELD)) return;
     this.text = '';
     if (this.closed) return;
     if (this.handle !== null) this.send(this.handle, text, null, null);
@@ -256,17 +295,17 @@ export class Wire {
 
   /** One system call, as long as the kernel takes everything; else the rest follows as it can, in order. */
   private send(handle: TcpHandle, text: string, bytes: Uint8Array | null, release: (() => void) | null): void {
+    if (this.secure) {
+      const length = text.length + (bytes === null ? 0 : bytes.length);
+      this.waiting += length;
+      if (this.waiting >= HIGH_WATER) this.owesDrain = true;
+      if (this.writing) this.queue.push({ text, bytes, release, length });
+      else this.encrypt(handle, text, bytes, release, length);
+      return;
+    }
     const request = spare ?? createWriteRequest();
     spare = request;
-    let status: number;
-    if (bytes === null) status = handle.writeLatin1String(request, text);
-    else if (text === '') status = handle.writeBuffer(request, bytes);
-    else {
-      PAIR[0] = text;
-      PAIR[2] = bytes;
-      status = handle.writev(request, PAIR, false);
-      PAIR[2] = '';
-    }
+    const status = put(handle, request, text, bytes);
     if (status === 0 && lastWriteWaits()) {
       spare = null;
       request.oncomplete = onWritten;
@@ -282,15 +321,49 @@ export class Wire {
     if (status !== 0) this.socket.destroy(writeError(status));
   }
 
+  /** One record, as long as it fits in one. What it is made of is not needed afterwards. */
+  private encrypt(
+    handle: TcpHandle,
+    text: string,
+    bytes: Uint8Array | null,
+    release: (() => void) | null,
+    length: number,
+  ): void {
+    const request = createWriteRequest();
+    request.oncomplete = onWritten;
+    request.owner = this;
+    request.length = length;
+    this.writing = true;
+    const status = put(handle, request, text, bytes);
+    if (release !== null) release();
+    if (status === 0 && lastWriteWaits()) return;
+    request.oncomplete = null;
+    this.written(length, status);
+  }
+
   /** A write that had to wait is over, in whichever way. */
   written(length: number, status: number): void {
     this.waiting -= length;
+    this.writing = false;
     if (this.closed) return;
-    if (status < 0) this.socket.destroy(writeError(status));
-    else if (this.waiting === 0 && this.owesDrain) {
+    if (status < 0) {
+      this.socket.destroy(writeError(status));
+      return;
+    }
+    if (this.secure) this.goOn();
+    if (this.waiting === 0 && this.owesDrain) {
       this.owesDrain = false;
       this.turn(this.drain);
     }
+  }
+
+  /** The next of what waited for a write to be over. */
+  private goOn(): void {
+    const next = this.queue.shift();
+    if (next !== undefined) this.encrypt(this.handle as TcpHandle, next.text, next.bytes, next.release, next.length);
+    else if (this.text !== '') this.flush();
+    else if (this.ending === FINISH) this.socket.end();
+    else if (this.ending === CLOSE) this.socket.destroySoon();
   }
 
   pause(): void {
@@ -316,18 +389,26 @@ export class Wire {
   /** Sends what is held, then FIN; reading goes on. */
   finish(): void {
     this.flush();
-    this.socket.end();
+    if (!this.writing) this.socket.end();
+    else if (this.ending === STAY) this.ending = FINISH;
   }
 
   /** Sends what is held, then closes. */
   finishAndClose(): void {
     this.flush();
-    this.socket.destroySoon();
+    if (this.writing) this.ending = CLOSE;
+    else this.socket.destroySoon();
   }
 
   destroy(): void {
     this.text = '';
     this.socket.destroy();
+  }
+
+  /** Closes so that the peer does not take what it has for everything. */
+  reset(): void {
+    this.text = '';
+    resetSocket(this.socket);
   }
 
   private read(bytes: Buffer, length: number): void {
@@ -363,8 +444,19 @@ export class Wire {
   private close(): void {
     if (this.claimed !== null) this.claimed.release();
     this.claimed = null;
+    for (const { release } of this.queue.splice(0)) if (release !== null) release();
     this.owner.onClose(this.error);
   }
+}
+
+function put(handle: TcpHandle, request: WriteRequest, text: string, bytes: Uint8Array | null): number {
+  if (bytes === null) return handle.writeLatin1String(request, text);
+  if (text === '') return handle.writeBuffer(request, bytes);
+  PAIR[0] = text;
+  PAIR[2] = bytes;
+  const status = handle.writev(request, PAIR, false);
+  PAIR[2] = '';
+  return status;
 }
 
 function onWritten(this: WriteRequest, status: number): void {

@@ -265,7 +265,7 @@ export class Http1Connection implements WireOwner, TimerOwner {
   abort(downstream: Http1Downstream, reset: boolean): void {
     this.release(downstream);
     this.sink = null;
-    if (reset) this.wire.socket.resetAndDestroy();
+    if (reset) this.wire.reset();
     else this.wire.destroy();
   }
 

@@ -173,7 +173,7 @@ export class Handshake implements TimerOwner {
       else
         owner.serveHttp1((onread) => {
           if (reader !== null && onread !== null) reader.to = onread;
-          return { socket: secure, onread: reader !== null };
+          return { socket: secure, onread: reader !== null, secured: reader !== null };
         }, peer);
     });
     if (reader === null) this.socket.unshift(received);
