@@ -55,6 +55,7 @@ export class H2Output implements Flushable {
   private readonly wire: Wire;
   private buffer: OutBuffer | null = null;
   private length = 0;
+  private ended = false;
   /** Counts what has left: a frame's place in the buffer is good as long as this stays. */
   flushes = 0;
   /** Frames that only answer the client's, since the client last took all there was. */
@@ -64,12 +65,22 @@ export class H2Output implements Flushable {
     this.wire = wire;
   }
 
+  /** What was written leaves; what is written from here on is dropped: after the FIN it would break the connection and what is on its way. */
+  end(): void {
+    this.flush();
+    this.ended = true;
+  }
+
   flush(): void {
     const { buffer, length, wire } = this;
     if (buffer === null) return;
     this.buffer = null;
     this.length = 0;
     this.flushes++;
+    if (this.ended) {
+      buffer.release();
+      return;
+    }
     const bytes = buffer.bytes.subarray(0, length);
     if (length <= SMALL && wire.unsent > 0) {
       wire.writeJoined(Buffer.from(bytes), null);

@@ -25,6 +25,8 @@ export const MAX_STREAMS = 250;
 /** Bytes of request bodies that a client may have sent and nobody has taken: of one stream, and of all together. */
 export const STREAM_WINDOW = 256 * 1024;
 export const SESSION_WINDOW = 1024 * 1024;
+/** How long a client that has said that it goes may still send a request. */
+const LEAVING_MS = 1_000;
 /** The first GOAWAY names the highest id: nothing is refused by it, the client is only told to go elsewhere (section 6.8). */
 const EVERY_STREAM = 2 ** 31 - 1;
 /** Bytes of one header block as it is sent, and CONTINUATION frames of it (CVE-2024-27316). */
@@ -78,6 +80,8 @@ export class H2Session implements WireOwner, TimerOwner {
   /** The last GOAWAY is sent: it ends with its last stream. */
   private closing = false;
   private peerEnded = false;
+  /** The client has sent a GOAWAY. */
+  private leaving = false;
   private readonly resetStreams = new Set<number>();
   private readonly resets = new Budget(RESET_BURST, RESETS_PER_S);
   private readonly controls = new Budget(CONTROL_BURST, CONTROLS_PER_S);
@@ -142,7 +146,7 @@ export class H2Session implements WireOwner, TimerOwner {
     this.peerEnded = true;
     if (this.state !== OPEN || this.streams.size === 0) {
       this.state = LINGER;
-      this.out.flush();
+      this.out.end();
       this.wire.finishAndClose();
       this.arm(this.owner.timeouts.lingerMs || 1);
       return;
@@ -192,6 +196,12 @@ export class H2Session implements WireOwner, TimerOwner {
     else this.owner.wheel.disarm(this.timer);
   }
 
+  /** Without a stream: closed after the idle time-out, and soon where the client has said that it goes. */
+  private rest(): void {
+    const { idleMs } = this.owner.timeouts;
+    this.arm(this.leaving && (idleMs === 0 || idleMs > LEAVING_MS) ? LEAVING_MS : idleMs);
+  }
+
   // The end.
 
   /** Tells the client to go elsewhere with what it has not sent yet. */
@@ -222,7 +232,7 @@ export class H2Session implements WireOwner, TimerOwner {
     this.state = LINGER;
     this.payload = null;
     this.block = [];
-    this.out.flush();
+    this.out.end();
     if (this.peerEnded) this.wire.finishAndClose();
     else this.wire.finish();
     this.arm(this.owner.timeouts.lingerMs || 1);
@@ -271,7 +281,7 @@ export class H2Session implements WireOwner, TimerOwner {
     if (this.streams.size > 0 || this.state !== OPEN) return;
     if (this.closing) this.linger();
     else if (this.peerEnded) this.onEnd();
-    else this.arm(this.owner.timeouts.idleMs);
+    else this.rest();
   }
 
   /** Malformed, or against the rules of a stream (section 5.4.2): reset, and counted against the client. */
@@ -418,7 +428,11 @@ export class H2Session implements WireOwner, TimerOwner {
       case h2.GOAWAY:
         if (frameStream !== 0) this.fail(h2.PROTOCOL_ERROR);
         else if (frameLength < 8) this.fail(h2.FRAME_SIZE_ERROR);
-        else this.close();
+        else {
+          // It speaks of streams that we would open; the client's own may still come (section 6.8).
+          this.leaving = true;
+          if (this.streams.size === 0) this.rest();
+        }
         break;
       case h2.PRIORITY:
         // Ignored, but for what is no priority at all (section 5.3.2).
@@ -642,7 +656,7 @@ export class H2Session implements WireOwner, TimerOwner {
     this.blockStream = 0;
     this.owner.wheel.disarm(this.timer);
     this.onBlock(id, this.blockEnds, block, 0, block.length);
-    if (this.streams.size === 0 && this.state === OPEN) this.arm(this.owner.timeouts.idleMs);
+    if (this.streams.size === 0 && this.state === OPEN) this.rest();
   }
 
   private onBlock(id: number, ends: boolean, bytes: Buffer, from: number, to: number): void {
