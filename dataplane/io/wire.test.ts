@@ -53,7 +53,7 @@ function overTls(socket: net.Socket, owner: WireOwner, use: (wire: Wire) => void
     const onread: net.OnReadOpts = { buffer: SHARED, callback: (length, bytes) => to?.callback(length, bytes) ?? true };
     const secure = secureSocket(socket, options, onread);
     secure.once('secure', () => {
-      established(secure);
+      established(secure, false);
       const wire = new Wire(owner, 'onread', (given) => {
         to = given;
         return { socket: secure, onread: true, secured: true };

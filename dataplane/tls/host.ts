@@ -136,11 +136,15 @@ function contextOf(
       ca: trust?.authorities ?? certificate.chain,
       minVersion: 'TLSv1.2',
       ciphers: CIPHERS,
-      honorCipherOrder: false,
+      // AES-128 with SHA-256 first, unless the client's own first is ChaCha20 (it has no AES in hardware).
+      honorCipherOrder: true,
       sessionTimeout: SESSION_TIMEOUT_S,
       sessionIdContext: sha256(`${resource.id} ${trust?.authorities ?? ''}`).slice(0, 32),
       ...(tickets !== null && { ticketKeys: tickets.keyFor(resource.id) }),
-      secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (tickets === null ? constants.SSL_OP_NO_TICKET : 0),
+      secureOptions:
+        constants.SSL_OP_NO_RENEGOTIATION |
+        constants.SSL_OP_PRIORITIZE_CHACHA |
+        (tickets === null ? constants.SSL_OP_NO_TICKET : 0),
     });
     return context;
   } catch (error) {

@@ -2,6 +2,7 @@
 import type net from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { SHARED } from '../../io/buffers.ts';
+import { handleOf, readLength } from '../../io/handle.ts';
 import { Timer, type TimerOwner } from '../../io/wheel.ts';
 import type { OpenSocket } from '../../io/wire.ts';
 import type { TlsPeer } from '../../pipeline/tls-peer.ts';
@@ -65,10 +66,48 @@ export class Handshake implements TimerOwner {
     if (onOver !== null) socket.once('close', onOver);
     owner.wheel.arm(this.timer, owner.handshakeMs);
     socket.on('error', NOTHING);
+    socket.on('close', this.onGone);
+    if (owner.onread && socket.readableLength === 0 && this.readHandle()) return;
     socket.on('data', this.onData);
     socket.on('end', this.onGone);
-    socket.on('close', this.onGone);
     socket.resume();
+  }
+
+  /** Into the shared buffer, past the stream: for one read it would allocate 64 KiB. */
+  private readHandle(): boolean {
+    const { socket } = this;
+    const handle = handleOf(socket);
+    if (handle === null) return false;
+    const { onread } = handle;
+    handle.useUserBuffer(SHARED);
+    handle.onread = () => {
+      const length = readLength();
+      if (length === 0) return undefined;
+      if (length < 0) {
+        this.onGone();
+        return undefined;
+      }
+      const received = this.joined(Buffer.from(SHARED.subarray(0, length)));
+      const hello = readClientHello(received);
+      if (hello === HELLO_MORE) return undefined;
+      // For who reads the socket as a stream from here on.
+      handle.onread = (arrayBuffer) => {
+        const more = readLength();
+        if (more <= 0) return onread?.call(handle, arrayBuffer);
+        if (!socket.push(Buffer.from(SHARED.subarray(0, more))) && handle.reading) {
+          handle.reading = false;
+          handle.readStop();
+        }
+        return undefined;
+      };
+      handle.reading = false;
+      handle.readStop();
+      this.heard(hello, received);
+      return undefined;
+    };
+    handle.reading = true;
+    handle.readStart();
+    return true;
   }
 
   onTimeout(): void {
@@ -96,15 +135,24 @@ export class Handshake implements TimerOwner {
   };
 
   private readonly onData = (bytes: Buffer): void => {
-    const received = this.received === null ? bytes : Buffer.concat([this.received, bytes]);
-    this.received = received;
+    const received = this.joined(bytes);
     const hello = readClientHello(received);
     if (hello === HELLO_MORE) return;
     const { socket } = this;
     socket.off('data', this.onData);
     socket.off('end', this.onGone);
-    socket.off('close', this.onGone);
     socket.pause();
+    this.heard(hello, received);
+  };
+
+  private joined(bytes: Buffer): Buffer {
+    this.received = this.received === null ? bytes : Buffer.concat([this.received, bytes]);
+    return this.received;
+  }
+
+  private heard(hello: ClientHello | typeof HELLO_BAD, received: Buffer): void {
+    const { socket } = this;
+    socket.off('close', this.onGone);
     if (hello === HELLO_BAD) {
       this.end('malformed');
       if (looksLikeHttp(received)) refuse(socket, Buffer.from(PLAIN_ANSWER, 'latin1'));
@@ -112,7 +160,7 @@ export class Handshake implements TimerOwner {
       return;
     }
     this.choose(hello, received);
-  };
+  }
 
   private choose(hello: ClientHello, received: Buffer): void {
     const { owner, socket } = this;
@@ -160,7 +208,7 @@ export class Handshake implements TimerOwner {
     secure.once('secure', () => {
       secure.off('_tlsError', onError);
       secure.off('close', onClose);
-      const error = established(secure);
+      const error = established(secure, host.asksCertificate);
       const peer = peerOf(secure, hello.serverName, host.asksCertificate, host);
       // Without a certificate there is an error too, which counts only where one is required.
       if (error !== null && (host.requiresCertificate || peer.certificate !== null)) {

@@ -35,11 +35,19 @@ export function secureSocket(socket: net.Socket, tls: ServerTls, onread: net.OnR
     ...(onread !== null && { onread }),
   } as Options;
   const { remoteAddress, remotePort } = socket;
-  const secure = onread === null ? new TLSSocket(socket, options) : new HandleTlsSocket(takeHandle(socket), options);
-  internals(secure).connecting = false;
+  let secure: TLSSocket;
   // The kernel would say who connected, where a PROXY header said for whom (proxied-sockets.ts).
-  Object.defineProperty(secure, 'remoteAddress', { value: remoteAddress });
-  Object.defineProperty(secure, 'remotePort', { value: remotePort });
+  if (onread === null) {
+    secure = new TLSSocket(socket, options);
+    Object.defineProperty(secure, 'remoteAddress', { value: remoteAddress });
+    Object.defineProperty(secure, 'remotePort', { value: remotePort });
+  } else {
+    const own = new HandleTlsSocket(takeHandle(socket), options);
+    own.peerAddress = remoteAddress;
+    own.peerPort = remotePort;
+    secure = own;
+  }
+  internals(secure).connecting = false;
   return secure;
 }
 
@@ -47,11 +55,12 @@ export function begin(secure: TLSSocket, hello: Buffer): void {
   internals(secure)._handle?.receive(hello);
 }
 
-/** The handshake is done: errors from now on are those of a connection. Why the client's certificate is not accepted, or null. */
-export function established(secure: TLSSocket): Error | null {
+/** The handshake is done: errors from now on are those of a connection. Why the certificate that was asked for is not accepted, or null. */
+export function established(secure: TLSSocket, asked: boolean): Error | null {
   internals(secure).secureConnecting = false;
   internals(secure)._releaseControl();
-  return internals(secure)._handle?.verifyError() ?? null;
+  // It makes an Error with its stack where there is no certificate.
+  return asked ? (internals(secure)._handle?.verifyError() ?? null) : null;
 }
 
 function internals(secure: TLSSocket): Internals {
@@ -71,9 +80,22 @@ function takeHandle(socket: net.Socket): unknown {
 let accepted: unknown = null;
 
 class HandleTlsSocket extends (TLSSocket as unknown as new (socket: undefined, options: Options) => TLSSocket) {
+  peerAddress: string | undefined = undefined;
+  peerPort: number | undefined = undefined;
+
   constructor(handle: unknown, options: Options) {
     accepted = handle;
     super(undefined, options);
+  }
+
+  // @ts-expect-error: a property for its type, an accessor in truth.
+  override get remoteAddress(): string | undefined {
+    return this.peerAddress;
+  }
+
+  // @ts-expect-error: the same.
+  override get remotePort(): number | undefined {
+    return this.peerPort;
   }
 
   _wrapHandle(wrap: unknown, handle: unknown, active: boolean): unknown {
