@@ -22,8 +22,8 @@ import {
   type ListenerTimeouts,
 } from './options.ts';
 
-/** What a client sends until the first GOAWAY has reached it is answered too: section 6.8 asks for a round trip between the first and the last. */
-const LAST_WORD_MS = 250;
+/** What a client sends until the first GOAWAY has reached it is answered too: section 6.8 asks for a round trip before the last one. As long as Go waits. */
+const LAST_WORD_MS = 1_000;
 const BODY_TIMEOUT: Refusal = { status: 408, code: 'request-timeout', detail: 'The request did not arrive in time.' };
 
 export class FramedHttp2Sessions implements Http2Sessions {

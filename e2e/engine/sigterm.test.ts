@@ -90,6 +90,7 @@ class Moved extends Error {}
 let moved = false;
 const done = new Map<string, number>();
 const lost: string[] = [];
+let repeated = 0;
 
 /** Asks until it would have to connect anew. */
 async function loop(name: string, ask: () => Promise<void>): Promise<void> {
@@ -99,6 +100,11 @@ async function loop(name: string, ask: () => Promise<void>): Promise<void> {
       done.set(name, (done.get(name) ?? 0) + 1);
     } catch (error) {
       if (error instanceof Moved) return;
+      // A request that met a GOAWAY on its way: it was not looked at, and is sent again (RFC 9113 section 8.7). Mostly the client itself says so.
+      if (String(error).includes('REFUSED_STREAM')) {
+        repeated++;
+        continue;
+      }
       lost.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
       if (moved) return;
     }
@@ -141,6 +147,7 @@ function overHttp2(name: string, url: string, target: string): Promise<void> {
     const stream = session.request({ ':path': target });
     let bytes = 0;
     const head = once(stream, 'response');
+    head.catch(() => {});
     for await (const chunk of stream) bytes += chunk.length;
     const [{ ':status': status }] = (await head) as [http2.IncomingHttpHeaders & { ':status': number }];
     if (status !== 200 || bytes !== LARGE.length) throw new Error(`${status}, ${bytes} bytes`);
@@ -148,7 +155,6 @@ function overHttp2(name: string, url: string, target: string): Promise<void> {
 }
 
 function grpc(): Promise<void> {
-  // With what every gRPC client does by itself: a call that the server says it has not looked at (REFUSED_STREAM) is sent again.
   const client = new Client(`127.0.0.1:${gateway.h2c}`, credentials.createInsecure());
   return loop('gRPC', () => {
     if (moved && client.getChannel().getConnectivityState(false) !== connectivityState.READY) throw new Moved();
@@ -193,7 +199,7 @@ test('nothing of what was begun is lost', async () => {
   moved = true;
   await Promise.all(clients);
   console.log(
-    `sigterm: ${[...done].map(([name, count]) => `${name} ${before.get(name)} + ${count - (before.get(name) ?? 0)}`).join(', ')}; ${lost.length} lost`,
+    `sigterm: ${[...done].map(([name, count]) => `${name} ${before.get(name)} + ${count - (before.get(name) ?? 0)}`).join(', ')}; ${repeated} sent again, ${lost.length} lost`,
   );
   expect(lost).toEqual([]);
   expect([...done.keys()].sort()).toEqual(['HTTP/1.1', 'HTTPS', 'WebSocket', 'gRPC', 'h2', 'h2c']);
