@@ -7,7 +7,7 @@ import { load } from '../measure.ts';
 
 export const tlsClient: Client = { scheme: 'https', answers, load };
 
-/** wrk resumes no sessions, so that each connection is a full handshake. */
+/** wrk goes on with the same SSL object, so that 96 of 100 connections take up the session of the one before: few are full handshakes. */
 export function writeCloseScript(dir: string): string {
   const file = join(dir, 'close.lua');
   writeFileSync(file, 'wrk.headers["Connection"] = "close"\n');
