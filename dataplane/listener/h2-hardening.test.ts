@@ -421,4 +421,23 @@ describe('drain', () => {
     expect(gateway.finished.map(({ status }) => status)).toEqual([200, 200]);
     expect(upstream.connections).toHaveLength(2);
   });
+
+  test('who connects during the drain is told with the first request, once, and served', async () => {
+    const { gateway, upstream } = await scene();
+    gateway.listener.beginDrain();
+    const raw = await client(gateway);
+    const goaways = () =>
+      raw.frames.filter(({ type }) => type === h2.GOAWAY).map(({ payload }) => payload.readUInt32BE());
+    expect(goaways()).toEqual([]);
+    for (const [i, id] of [1, 3].entries()) {
+      raw.request(id, GET);
+      const peer = await upstream.connection(i);
+      await peer.until('\r\n\r\n');
+    }
+    expect(goaways()).toEqual([h2.MAX_WINDOW]);
+    for (const connected of upstream.connections) connected.send(OK);
+    await eventually(() => gateway.finished.length === 2);
+    await gateway.listener.close(10_000);
+    expect(gateway.finished.map(({ status }) => status)).toEqual([200, 200]);
+  });
 });

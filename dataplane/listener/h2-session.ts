@@ -79,6 +79,8 @@ export class H2Session implements WireOwner, TimerOwner {
   private state = OPEN;
   /** The last GOAWAY is sent: it ends with its last stream. */
   private closing = false;
+  /** The first GOAWAY is sent. */
+  private saidGoodbye = false;
   private peerEnded = false;
   /** The client has sent a GOAWAY. */
   private leaving = false;
@@ -206,7 +208,9 @@ export class H2Session implements WireOwner, TimerOwner {
 
   /** Tells the client to go elsewhere with what it has not sent yet. */
   sayGoodbye(): void {
-    if (this.state === OPEN && !this.closing) this.out.goaway(EVERY_STREAM, h2.NO_ERROR);
+    if (this.state !== OPEN || this.closing || this.saidGoodbye) return;
+    this.saidGoodbye = true;
+    this.out.goaway(EVERY_STREAM, h2.NO_ERROR);
   }
 
   /** No further streams; closed when those that are there have ended. */
@@ -680,6 +684,8 @@ export class H2Session implements WireOwner, TimerOwner {
         return;
       }
       this.requests++;
+      // Connected during the drain: the last GOAWAY would be its first, and refuse what is on its way then.
+      if (this.owner.draining) this.sayGoodbye();
       if (this.streams.size >= MAX_STREAMS) this.streamError(id, h2.REFUSED_STREAM);
       else this.begin(id, ends);
       return;
