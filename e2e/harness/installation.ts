@@ -16,6 +16,7 @@ const IMAGES = {
   'tidegate/dataplane:dev': program('dataplane/dist/main.js'),
   'tidegate/echo:dev': program('e2e/harness/echo.ts'),
   'tidegate/grpc:dev': program('e2e/grpc/server.ts'),
+  'tidegate/tls:dev': program('e2e/tls/server.ts'),
 };
 
 export interface PodObject {
