@@ -422,13 +422,12 @@ describe('drain', () => {
     expect(upstream.connections).toHaveLength(2);
   });
 
-  test('who connects during the drain is told with the first request, once, and served', async () => {
+  test('who connects during the drain is told once, and served', async () => {
     const { gateway, upstream } = await scene();
     gateway.listener.beginDrain();
     const raw = await client(gateway);
     const goaways = () =>
       raw.frames.filter(({ type }) => type === h2.GOAWAY).map(({ payload }) => payload.readUInt32BE());
-    expect(goaways()).toEqual([]);
     for (const [i, id] of [1, 3].entries()) {
       raw.request(id, GET);
       const peer = await upstream.connection(i);

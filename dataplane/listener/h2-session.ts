@@ -684,8 +684,6 @@ export class H2Session implements WireOwner, TimerOwner {
         return;
       }
       this.requests++;
-      // Connected during the drain: the last GOAWAY would be its first, and refuse what is on its way then.
-      if (this.owner.draining) this.sayGoodbye();
       if (this.streams.size >= MAX_STREAMS) this.streamError(id, h2.REFUSED_STREAM);
       else this.begin(id, ends);
       return;
