@@ -182,12 +182,13 @@ export class Wire {
     this.handle = handle;
   }
 
-  /** The next read will likely fetch a large body from its head on: with the head in the shared buffer it would take a read and a write more. */
-  expectBulk(): void {
-    if (this.handle === null || this.secure || this.claimed !== null || buffersInUse() >= MAX_EXPECTED) return;
-    this.claimed = takeBuffer();
-    this.buffer = this.claimed.bytes;
-    this.handle.useUserBuffer(this.buffer);
+  /**
+   * Whether a pooled buffer may wait for a body that has not begun: with its head in the shared buffer it would take a read and a write more.
+   * The owner says `bulk` for that while it is told of bytes. Only then: a buffer given to the handle at another time stays with it for good
+   * (UseUserBuffer of node's stream_base.cc stacks listeners, 57 bytes each).
+   */
+  get mayExpect(): boolean {
+    return this.handle !== null && !this.secure && buffersInUse() < MAX_EXPECTED;
   }
 
   /** What the next read goes into. */

@@ -117,7 +117,6 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
     this.informational = 0;
     this.keepAlive = true;
     wire.write(requestText(exchange, options, expect));
-    if (this.large) wire.expectBulk();
     if (hasBody) this.chunking = exchange.downstream.requestLength === LENGTH_UNKNOWN;
     if (!hasBody || expect) wire.flush();
   }
@@ -453,7 +452,7 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
     const job = this.job as Job;
     this.job = null;
     this.decoder = null;
-    this.bulk = false;
+    this.bulk = this.large && this.wire.mayExpect;
     this.served++;
     this.answered = false;
     this.paused = false;
