@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { bodies } from '../peers/backend.ts';
 import type { Result } from '../report.ts';
 import type { Scenario } from '../scenario.ts';
-import { tlsClient, writeCloseScript } from '../tls/client.ts';
+import { handshakes, tlsClient } from '../tls/client.ts';
 import { makeCertificate, tlsPeers } from '../tls/peers.ts';
 import type { Bench } from './bench.ts';
 import { compare } from './compare.ts';
@@ -27,9 +27,10 @@ async function tls(bench: Bench): Promise<Result[]> {
     ...(await compare(bench, 'tls', { ...common, id: 'tls-keep', name: 'TLS 1.3, keep-alive', request })),
     ...(await compare(bench, 'tls', {
       ...common,
+      peers: peers.map((peer) => ({ ...peer, needs: [...peer.needs, 'h2load'] })),
       id: 'tls-full',
       name: 'TLS 1.3, a full handshake each',
-      request: { ...request, script: writeCloseScript(dir) },
+      request: { ...request, client: handshakes },
     })),
   ];
 }
