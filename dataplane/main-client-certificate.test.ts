@@ -5,6 +5,7 @@ import http2 from 'node:http2';
 import net from 'node:net';
 import tls from 'node:tls';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { eventually } from './engine.fixture.ts';
 import { type Issued, TestAuthority } from './listener/tls/certificates.fixture.ts';
 import { forwardFixture } from './snapshot/fixtures.ts';
 import { policySection, type Resource } from './snapshot/resources.ts';
@@ -175,6 +176,7 @@ test('what TLS verified says who calls, over HTTP/1.1 and HTTP/2; rules ask for 
   for await (const chunk of stream.setEncoding('latin1')) text += chunk;
   expect([headers[':status'], JSON.parse(text)['x-consumer']]).toEqual([200, SPIFFE]);
   session.destroy();
+  await eventually(() => lines().length > 0);
   expect(lines()[0]).toMatchObject({ status: 200, consumer: SPIFFE });
 }, 60_000);
 
