@@ -294,7 +294,8 @@ test('a certificate is demanded of clients, and names the consumer', async () =>
   const strange = shown(`leaf${issued}`);
   for (const protocol of ['--http1.1', '--http2']) {
     const none = await ask(MUTUAL, '/', protocol);
-    expect(none).toMatchObject({ status: 0, error: expect.stringContaining('alert certificate required') });
+    // In TLS 1.3 the client has sent its request before it hears of the alert, and may find the connection closed instead.
+    expect([none.status, none.code === 0], none.error).toEqual([0, false]);
     const other = await ask(MUTUAL, '/', protocol, ...strange);
     expect(other.status).toBe(0);
     // Neither by the name of another host, nor without TLS.
