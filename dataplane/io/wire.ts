@@ -40,7 +40,7 @@ export interface WireOwner {
 
 /** Up to this many bytes are joined with what precedes them into one text. */
 export const SMALL = 4096;
-/** Held text beyond this leaves before the end of the turn. */
+/** Held text beyond this leaves at once. */
 const MAX_HELD = 32 * 1024;
 /** Unsent bytes above which the source must pause. */
 export const HIGH_WATER = 256 * 1024;
@@ -222,7 +222,7 @@ export class Wire {
     return this.socket.bytesWritten - this.socket.writableLength - (handle?.writeQueueSize ?? 0);
   }
 
-  /** Text of one character a byte; leaves at the end of the turn, joined with what else is written during it. */
+  /** Text of one character a byte; leaves when the events at hand are worked off (turn.ts), joined with what else is written until then. */
   write(text: string): void {
     if (this.text === '') {
       this.text = text;

@@ -265,6 +265,8 @@ export class Http1Connection implements WireOwner, TimerOwner {
   abort(downstream: Http1Downstream, reset: boolean): void {
     this.release(downstream);
     this.sink = null;
+    // What there is of it is the client's.
+    this.wire.flush();
     if (reset) this.wire.reset();
     else this.wire.destroy();
   }

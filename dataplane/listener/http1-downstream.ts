@@ -168,7 +168,6 @@ export class Http1Downstream implements Downstream {
       return;
     }
     if (framing === CHUNKED) connection.wire.write(lastChunk(trailers === null ? null : trailers.fields));
-    connection.wire.flush();
     connection.responseEnded(this, this.keepAlive);
   }
 

@@ -118,7 +118,6 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
     this.keepAlive = true;
     wire.write(requestText(exchange, options, expect));
     if (hasBody) this.chunking = exchange.downstream.requestLength === LENGTH_UNKNOWN;
-    if (!hasBody || expect) wire.flush();
   }
 
   sendBody(chunk: Uint8Array, release: Release): boolean {
@@ -134,7 +133,6 @@ export class UpstreamConnection implements Channel, WireOwner, TimerOwner {
   sendEnd(trailers: Headers | null): void {
     const { wire } = this;
     if (this.chunking) wire.write(lastChunk(trailers === null ? null : trailers.fields));
-    wire.flush();
     this.requestDone = true;
   }
 
