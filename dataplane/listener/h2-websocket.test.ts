@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { afterEach, expect, test } from 'vitest';
 import { eventually, TestProxy, type TestProxySettings } from '../engine.fixture.ts';
+import { LongStreams } from '../upstream/streams.ts';
 
 const running: (() => Promise<void> | void)[] = [];
 
@@ -20,7 +21,7 @@ interface Server {
 }
 
 /** Accepts an upgrade and echoes; `key`: what it takes the client's key for. */
-async function echoServer(answer?: (key: string) => string): Promise<Server> {
+async function echoServer(answer?: (key: string) => string, greeting = 'hello'): Promise<Server> {
   const requests: http.IncomingMessage[] = [];
   const sockets: Duplex[] = [];
   const server = http.createServer((_request, response) => response.writeHead(426).end('upgrade'));
@@ -30,7 +31,8 @@ async function echoServer(answer?: (key: string) => string): Promise<Server> {
     const key = answer?.(request.headers['sec-websocket-key'] ?? '') ?? request.headers['sec-websocket-key'];
     const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
     socket.write(
-      `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ${accept}\r\nsec-websocket-protocol: chat\r\n\r\nhello`,
+      `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ${accept}\r\nsec-websocket-protocol: chat\r\n\r\n${greeting}`,
+      'latin1',
     );
     socket.on('error', () => {});
     socket.pipe(socket);
@@ -148,4 +150,27 @@ test('a backend that did not take our key, or will not upgrade', async () => {
   await eventually(() => plain.seen.headers[':status'] === 426);
   await eventually(() => plain.seen.closed);
   expect(gateway.finished).toMatchObject([{ status: 426 }]);
+});
+
+test('when the gateway goes the client gets a close frame that says 1001 behind the last message, and its answer reaches the backend', async () => {
+  const server = await echoServer(undefined, '\x81\x02hi');
+  const ends: (() => void)[] = [];
+  const streams = new LongStreams({ random: () => 0, setTimer: (run) => ends.push(run) });
+  const { gateway, session } = await connect(server, { forward: { streams } });
+  const { stream, seen } = open(session);
+  await eventually(() => seen.text === '\x81\x02hi');
+  let received = '';
+  server.sockets[0]?.on('data', (bytes: Buffer) => {
+    received += bytes.toString('latin1');
+  });
+  streams.drain(0);
+  ends[0]?.();
+  await eventually(() => seen.text === '\x81\x02hi\x88\x02\x03\xe9');
+  // Masked by zeros. It comes back from this server, and goes no further.
+  stream.end('\x88\x82\0\0\0\0\x03\xe9', 'latin1');
+  await eventually(() => seen.closed);
+  expect(received).toBe('\x88\x82\0\0\0\0\x03\xe9');
+  expect([seen.text, stream.rstCode]).toEqual(['\x81\x02hi\x88\x02\x03\xe9', 0]);
+  await eventually(() => gateway.finished.length === 1);
+  expect(gateway.finished[0]?.code).toBe('drained');
 });

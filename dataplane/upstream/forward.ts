@@ -17,7 +17,7 @@ import type { Retries } from './retry/retries.ts';
 import type { ForwardCode, ForwardOptions, PendingResponse, Responder } from './seam.ts';
 import { BETWEEN, OVER, RESPONDING, SENT, Sending, STREAMING, TUNNEL, WAITING } from './sending.ts';
 import { isEventStream, type LongStream, type StreamKind } from './streams.ts';
-import { joinTunnel, type TunnelOwner } from './tunnel.ts';
+import { joinTunnel, type Tunnel, type TunnelOwner } from './tunnel.ts';
 import type { Upstream } from './upstream.ts';
 
 /** How long both sides of a tunnel may take to close after the gateway said that it does. */
@@ -49,7 +49,7 @@ class Forward extends Sending implements TunnelOwner, PendingResponse, LongStrea
   private upgrade = '';
   /** Of a response that is one. */
   private stream: StreamKind | null = null;
-  private closeTunnel: (() => void) | null = null;
+  private joined: Tunnel | null = null;
   private drained = false;
 
   constructor(exchange: Exchange, upstream: Upstream, options: ForwardOptions, responder: Responder) {
@@ -222,7 +222,7 @@ class Forward extends Sending implements TunnelOwner, PendingResponse, LongStrea
   private tunnel(channel: Channel, headers: Headers): void {
     this.state = TUNNEL;
     headers.set('upgrade', this.upgrade);
-    this.closeTunnel = joinTunnel(this.exchange, headers, channel, this);
+    this.joined = joinTunnel(this.exchange, headers, this.upgrade, channel, this);
     if (this.idleMs > 0) channel.deadline(this.idleMs);
   }
 
@@ -366,9 +366,9 @@ class Forward extends Sending implements TunnelOwner, PendingResponse, LongStrea
   endEarly(): void {
     const { channel, exchange, state, stream } = this;
     if (state === TUNNEL && channel !== null) {
-      // Both sides see an end of the other one, and close; who does not is cut.
+      // Both sides learn of it, and close; who does not is cut.
       this.drained = true;
-      this.closeTunnel?.();
+      this.joined?.goAway();
       if (this.state === TUNNEL) channel.deadline(CLOSING_MS);
     } else if (state === STREAMING && stream === 'events') {
       // An end in good order: clients connect again, with the id of the last whole event.

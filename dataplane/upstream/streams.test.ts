@@ -236,7 +236,7 @@ test('an upgraded connection that is quiet ends by the time-out of streams alone
 });
 
 describe('when the gateway goes', () => {
-  test('each stream ends at a moment of its own within the window: events in good order, tunnels by FIN', async () => {
+  test('each stream ends at a moment of its own within the window: events in good order, WebSockets by 1001', async () => {
     const events = await throughGateway(await eventStream((response) => response.write('data: 1\n\n')));
     const sockets = await echo();
     const listening = [listen(events.url), listen(events.url)];
@@ -252,13 +252,84 @@ describe('when the gateway goes', () => {
     timers[1]?.run();
     await listening[1]?.until('0\r\n\r\n');
     timers[2]?.run();
-    expect(await closes[0]).toBe(1006);
+    expect(await closes[0]).toBe(1001);
     expect(talking[1]?.readyState).toBe(WsClient.OPEN);
     timers[3]?.run();
-    await closes[1];
+    expect(await closes[1]).toBe(1001);
     await eventually(() => events.gateway.finished.length + sockets.gateway.finished.length === 4);
     for (const { code } of [...events.gateway.finished, ...sockets.gateway.finished]) expect(code).toBe('drained');
     expect(streams.counts).toEqual({ upgrade: 0, events: 0, grpc: 0 });
+  });
+
+  test("the runtime's own client sees 1001, and so does the server, after all that the client had sent", async () => {
+    const { url, sockets, gateway } = await echo();
+    const client = new WebSocket(`ws://${url}/`);
+    const closed = new Promise<CloseEvent>((resolve) => {
+      client.onclose = resolve;
+    });
+    await new Promise((resolve, reject) => {
+      client.onopen = resolve;
+      client.onerror = reject;
+    });
+    const [server] = sockets.clients;
+    const seen: unknown[] = [];
+    server?.on('message', (data) => seen.push((data as Buffer).length));
+    const code = new Promise((resolve) => server?.once('close', resolve));
+    for (let i = 0; i < 20; i++) client.send(new Uint8Array(100_000 + i));
+    streams.drain(0);
+    timers[0]?.run();
+    const { code: ofClient, wasClean } = await closed;
+    expect([ofClient, wasClean, await code]).toEqual([1001, true, 1001]);
+    expect(seen).toEqual(Array.from({ length: 20 }, (_, i) => 100_000 + i));
+    await eventually(() => gateway.finished.length === 1);
+    expect(gateway.finished[0]).toMatchObject({ status: 101, code: 'drained' });
+  });
+
+  test('a message that is under way arrives whole before the client is told; what follows it does not', async () => {
+    const { url } = await echo();
+    const client = new WsClient(`ws://${url}/send/3/20000000`, { perMessageDeflate: false });
+    cleanUp.push(() => client.terminate());
+    const sizes: number[] = [];
+    const closed = new Promise((resolve) => client.once('close', resolve));
+    await new Promise((resolve) => client.once('open', resolve));
+    client.pause();
+    client.on('message', (data) => {
+      const bytes = data as Buffer;
+      sizes.push(bytes.length);
+      expect(bytes.every((byte) => byte === sizes.length - 1)).toBe(true);
+    });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    streams.drain(0);
+    timers[0]?.run();
+    client.resume();
+    expect(await closed).toBe(1001);
+    expect(sizes).toEqual([20_000_000]);
+  });
+
+  test('a message that does not end is cut off after 2 s, and so is a client that does not answer', async () => {
+    const said = ['\x01\x03abc\x00\x02de', '\x81\x02hi'];
+    for (const words of said) {
+      const upstream = await new ScriptedBackend((peer) => {
+        void peer
+          .until('\r\n\r\n')
+          .then(() =>
+            peer.send(`HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: WebSocket\r\n\r\n${words}`),
+          );
+      }).listen();
+      cleanUp.push(() => upstream.close());
+      const { url, gateway } = await throughGateway(upstream.port);
+      const client = new Peer(net.connect({ port: Number(url.split(':')[1]), host: '127.0.0.1', allowHalfOpen: true }));
+      client.send('GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n');
+      await client.until(words);
+      const beganAt = performance.now();
+      streams.drain(0);
+      timers.pop()?.run();
+      await eventually(() => client.closed || client.ended);
+      expect(performance.now() - beganAt).toBeGreaterThan(1900);
+      expect(client.received.endsWith(words === said[0] ? words : `${words}\x88\x02\x03\xe9`)).toBe(true);
+      expect(gateway.finished[0]?.code).toBe('drained');
+      client.destroy();
+    }
   });
 
   test('what is under way when a tunnel is told to end still arrives; who does not close is cut', async () => {

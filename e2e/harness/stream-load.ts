@@ -6,7 +6,7 @@ export interface StreamCounts {
   opened: number;
   /** Attempts to begin one that failed. */
   refused: number;
-  /** WebSockets closed with 1001 by the backend. */
+  /** WebSockets closed with 1001, by the backend or by the gateway. */
   away: number;
   /** WebSockets whose connection ended without a close frame. */
   cut: number;
