@@ -28,6 +28,13 @@ test('a refused file shows every problem with object and field', () => {
   );
 });
 
+test('a file that is refused at the start has no version before it', () => {
+  const line = { event: 'refused', file: 'a.yaml', problems: [{ line: 1, message: 'not YAML' }] };
+  expect(renderLine('controller', line, clock, true)).toBe(
+    '12:04:31  a.yaml  refused, nothing of it is served\n          line 1  not YAML',
+  );
+});
+
 test('warnings of a program are shown, its information lines are not', () => {
   expect(renderLine('data plane', { level: 30, msg: 'listening' }, clock)).toBeNull();
   expect(renderLine('data plane', { level: 40, msg: 'controller lost' }, clock)).toBe(

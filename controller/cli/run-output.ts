@@ -12,8 +12,8 @@ interface ShownProblem {
 const WARN = 40;
 const MAX_SHOWN = 20;
 
-/** The text for one line, without newline; null when the line is not for people. */
-export function renderLine(program: string, line: LogLine, clock: () => Date): string | null {
+/** The text for one line, without newline; null when the line is not for people. `starting`: nothing is served yet that could stay. */
+export function renderLine(program: string, line: LogLine, clock: () => Date, starting = false): string | null {
   const at = clock().toTimeString().slice(0, 8);
   switch (line.event) {
     case 'applied': {
@@ -22,10 +22,10 @@ export function renderLine(program: string, line: LogLine, clock: () => Date): s
       const took = typeof line.tookMs === 'number' ? `live in ${Math.max(1, Math.round(line.tookMs))} ms` : 'live';
       return [`${at}  ${String(line.file)}  ${took} (${changed})`, ...problemLines(line.problems)].join('\n');
     }
-    case 'refused':
-      return [`${at}  ${String(line.file)}  refused, the version before stays`, ...problemLines(line.problems)].join(
-        '\n',
-      );
+    case 'refused': {
+      const meanwhile = starting ? 'nothing of it is served' : 'the version before stays';
+      return [`${at}  ${String(line.file)}  refused, ${meanwhile}`, ...problemLines(line.problems)].join('\n');
+    }
     case 'troubles':
       return [`${at}  ${line.msg ?? ''}`, ...troubleLines(line.troubles)].join('\n');
     case 'guard':

@@ -81,7 +81,7 @@ async function run(folder: string, given: RunOptions): Promise<number> {
   let announced = false;
   const early: { readonly line: LogLine; readonly text: string }[] = [];
   const show = (program: string) => (line: LogLine) => {
-    const text = renderLine(program, line, () => new Date());
+    const text = renderLine(program, line, () => new Date(), !announced);
     if (text === null) return;
     if (announced) say(text);
     else early.push({ line, text });
@@ -105,7 +105,8 @@ async function run(folder: string, given: RunOptions): Promise<number> {
         ),
       );
     if (ready === true) {
-      say(await banner(folder, state, options, performance.now() - startedAt));
+      const refused = early.filter(({ line }) => line.event === 'refused').length;
+      say(await banner(folder, state, options, performance.now() - startedAt, refused));
       announced = true;
       // That one program had to wait for the other is over; what is wrong with a file is not.
       for (const { line, text } of early) if (line.event === 'refused' || 'problems' in line) say(text);
@@ -209,11 +210,18 @@ function failure(children: readonly Child[], backlog: readonly string[]): string
   return [`the gateway did not get ready`, ...backlog, ...words].join('\n');
 }
 
-async function banner(folder: string, state: string, options: RunOptions, tookMs: number): Promise<string> {
+async function banner(
+  folder: string,
+  state: string,
+  options: RunOptions,
+  tookMs: number,
+  refused: number,
+): Promise<string> {
   const base = `http://${options.host}:${options.port}`;
   const counts = await objectCounts(options.controllerPort);
+  const without = refused === 0 ? '' : `, ${refused === 1 ? 'a file' : `${refused} files`} refused: see below`;
   const lines = [
-    `  tidegate ${VERSION}  standalone  ${folder}${counts}`,
+    `  tidegate ${VERSION}  standalone  ${folder}${counts}${without}`,
     '',
     `  gateway   ${base}      ready in ${(tookMs / 1000).toFixed(1)} s`,
     ...(options.httpsPort
