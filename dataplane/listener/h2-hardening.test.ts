@@ -1,6 +1,6 @@
 /** What a client can do to an HTTP/2 listener with frames that no well-meant client sends: each ends in a bound. */
 import { afterEach, describe, expect, test } from 'vitest';
-import * as h2 from '../codec/h2-frames.ts';
+import * as h2 from '../codec/http2/frames.ts';
 import {
   answering,
   eventually,
@@ -124,6 +124,31 @@ describe('floods', () => {
     raw.request(1, POST, false);
     for (let i = 0; i < 3000; i++) send(raw);
     await raw.refused(h2.ENHANCE_YOUR_CALM);
+  });
+
+  test('a client that asks and gives back 4 KiB at a time, as Go does, floods nobody', async () => {
+    const bytes = 24 * 1024 * 1024;
+    const body = Buffer.alloc(64 * 1024);
+    const { gateway } = await scene((peer) => {
+      peer.send(`HTTP/1.1 200 OK\r\ncontent-length: ${bytes}\r\n\r\n`);
+      for (let sent = 0; sent < bytes; sent += body.length) peer.socket.write(body);
+    });
+    const raw = await client(gateway, [[h2.SETTINGS_INITIAL_WINDOW_SIZE, 2 ** 30]]);
+    raw.windowUpdate(0, 2 ** 30);
+    raw.request(1, GET);
+    let seen = 0;
+    raw.socket.on('data', () => {
+      for (; seen < raw.frames.length; seen++) {
+        if (raw.frames[seen]?.type !== h2.DATA) continue;
+        raw.send(h2.PING, 0, 0, Buffer.alloc(8));
+        for (let i = 0; i < 4; i++) {
+          raw.windowUpdate(0, 4096);
+          raw.windowUpdate(1, 4096);
+        }
+      }
+    });
+    await eventually(() => raw.bytesOf(1) === bytes || raw.goaway() !== undefined);
+    expect(raw.goaway()).toBeUndefined();
   });
 
   test('answers that are not read are bounded', async () => {

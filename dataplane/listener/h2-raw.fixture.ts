@@ -1,8 +1,8 @@
 /** A client that sends HTTP/2 frames one by one, right or wrong ones, over a real socket. */
 import net from 'node:net';
-import * as h2 from '../codec/h2-frames.ts';
 import { HpackDecoder } from '../codec/hpack/decoder.ts';
 import { encodeField } from '../codec/hpack/encoder.ts';
+import * as h2 from '../codec/http2/frames.ts';
 import { eventually } from '../engine.fixture.ts';
 
 export interface Frame {

@@ -1,30 +1,28 @@
 /**
- * One client's HTTP/2 connection (RFC 9113): cuts what arrives into frames, keeps the state that all streams share, and bounds what a client can
- * make it do. Ours instead of node:http2, which costs more than all of the rest of a request (README, "HTTP/2").
- *
- * Larger than most files here because it is one state machine; a stream is h2-stream.ts, what is written h2-output.ts.
+ * One client's HTTP/2 connection (RFC 9113): its beginning and its end, requests, and what a client in particular is bounded in. What holds for
+ * a backend's connection too is http2/connection.ts. Ours instead of node:http2, which costs more than all of the rest of a request (README, "HTTP/2").
  */
 import type { Socket } from 'node:net';
-import * as h2 from '../codec/h2-frames.ts';
-import { BLOCK_OK, HpackDecoder } from '../codec/hpack/decoder.ts';
+import * as h2 from '../codec/http2/frames.ts';
 import { BODY_TOO_LARGE, HEADERS_TOO_LARGE, MISDIRECTED } from '../codec/refusals.ts';
+import { Budget } from '../http2/budget.ts';
+import { type ConnectionBounds, FramedConnection } from '../http2/connection.ts';
+import { Output } from '../http2/output.ts';
 import type { PooledBuffer } from '../io/buffers.ts';
 import { Timer, type TimerOwner } from '../io/wheel.ts';
-import { Wire, type WireOwner } from '../io/wire.ts';
+import { Wire } from '../io/wire.ts';
 import { type ConnectionAddresses, LENGTH_UNKNOWN, NO_BODY } from '../pipeline/exchange.ts';
 import type { TlsPeer } from '../pipeline/tls-peer.ts';
 import { plainAddress } from './client-address.ts';
-import { Budget } from './h2-budget.ts';
-import { H2Output } from './h2-output.ts';
 import { H2Request, readRequest } from './h2-request.ts';
 import type { FramedHttp2Sessions } from './h2-sessions.ts';
 import { H2Stream } from './h2-stream.ts';
+import type { ListenerLimits } from './options.ts';
 
 /** Streams of one connection at a time; more are refused and may be tried again. */
 export const MAX_STREAMS = 250;
-/** Bytes of request bodies that a client may have sent and nobody has taken: of one stream, and of all together. */
-export const STREAM_WINDOW = 256 * 1024;
-export const SESSION_WINDOW = 1024 * 1024;
+/** Bytes of request bodies that a client may have sent and nobody has taken, of all streams together. */
+const SESSION_WINDOW = 1024 * 1024;
 /** How long a client that has said that it goes may still send a request. */
 const LEAVING_MS = 1_000;
 /** The first GOAWAY names the highest id: nothing is refused by it, the client is only told to go elsewhere (section 6.8). */
@@ -35,15 +33,6 @@ const MAX_CONTINUATIONS = 16;
 /** Resets, by the client or provoked by it (CVE-2023-44487, CVE-2025-8671): at once, and a second. */
 const RESET_BURST = 500;
 const RESETS_PER_S = 50;
-/** PING, SETTINGS, PRIORITY, empty and unknown frames. */
-const CONTROL_BURST = 1000;
-const CONTROLS_PER_S = 100;
-/** WINDOW_UPDATE frames: so many at first, and for each DATA frame that was sent. */
-const UPDATES = 1000;
-const UPDATES_A_FRAME = 4;
-const MAX_UPDATES = 10_000;
-/** Frames that answer the client's (acknowledgements, resets) while it takes nothing. */
-const MAX_REPLIES = 1000;
 /** Streams that were reset here, whose frames may still be on their way. */
 const REMEMBERED = 128;
 
@@ -53,29 +42,29 @@ const LINGER = 1;
 const CLOSED = 2;
 
 const PREFACE: Uint8Array = Buffer.from(h2.PREFACE, 'latin1');
-const NO_BYTES = new Uint8Array();
 const request = new H2Request();
 
-export class H2Session implements WireOwner, TimerOwner {
-  bulk = false;
+/** Pseudo-fields come on top of the fields that are allowed. */
+export function clientBounds({ head }: ListenerLimits): ConnectionBounds {
+  return {
+    windowBytes: SESSION_WINDOW,
+    takenAtOnce: false,
+    blockBytes: BLOCK_BYTES,
+    continuations: MAX_CONTINUATIONS,
+    listBytes: head.requestLineBytes + head.headerBytes,
+    fields: head.headerCount + 5,
+  };
+}
+
+export class H2Session extends FramedConnection<H2Stream> implements TimerOwner {
   readonly owner: FramedHttp2Sessions;
   readonly wire: Wire;
-  readonly out: H2Output;
+  readonly out: Output;
   readonly peerAddress: string;
   readonly tls: TlsPeer | null;
-  /** Streams that wait for a window, or for the socket. */
-  readonly waiting = new Set<H2Stream>();
-  /** Bytes of DATA the client takes of all streams. */
-  sendWindow = h2.DEFAULT_WINDOW;
-  private initialWindow = h2.DEFAULT_WINDOW;
-  private receiveWindow = SESSION_WINDOW;
-  private consumedBytes = 0;
-  private readonly streams = new Map<number, H2Stream>();
-  private lastStream = 0;
   /** What the last GOAWAY named. */
   private servedStream = 0;
   private requests = 0;
-  private readonly hpack = new HpackDecoder();
   private state = OPEN;
   /** The last GOAWAY is sent: it ends with its last stream. */
   private closing = false;
@@ -86,39 +75,19 @@ export class H2Session implements WireOwner, TimerOwner {
   private leaving = false;
   private readonly resetStreams = new Set<number>();
   private readonly resets = new Budget(RESET_BURST, RESETS_PER_S);
-  private readonly controls = new Budget(CONTROL_BURST, CONTROLS_PER_S);
-  private updates = UPDATES;
-  // Input.
   private prefaceBytes = 0;
-  private settingsSeen = false;
-  private readonly head = new Uint8Array(h2.FRAME_HEADER_BYTES);
-  private headBytes = 0;
-  private frameLength = 0;
-  private frameType = 0;
-  private frameFlags = 0;
-  private frameStream = 0;
-  /** A frame that did not come as one. */
-  private payload: Buffer | null = null;
-  private payloadBytes = 0;
-  /** Of the DATA frame that is arriving. */
-  private dataLeft = 0;
-  private dataStream: H2Stream | null = null;
-  /** A header block that is to be continued; 0: none. */
-  private blockStream = 0;
-  private blockEnds = false;
-  private block: Buffer[] = [];
-  private blockBytes = 0;
   private readonly timer: Timer = new Timer(this);
   private writeTimer: Timer | null = null;
   private writeProgress = 0;
 
   constructor(owner: FramedHttp2Sessions, socket: Socket, tls: TlsPeer | null) {
+    super(owner.bounds, owner.wheel);
     this.owner = owner;
     this.tls = tls;
     this.peerAddress = plainAddress(socket.remoteAddress);
     this.wire = new Wire(this, tls === null ? owner.readMode : 'data', socket);
     this.wire.socket.setNoDelay(true);
-    this.out = new H2Output(this.wire);
+    this.out = new Output(this.wire);
     this.wire.start();
     this.arm(owner.timeouts.headerMs);
     this.out.frame(h2.SETTINGS, 0, 0, owner.settings);
@@ -135,19 +104,15 @@ export class H2Session implements WireOwner, TimerOwner {
 
   onBytes(bytes: Buffer, length: number, pooled: PooledBuffer | null): void {
     if (this.state !== OPEN) return;
-    let at = this.prefaceBytes < PREFACE.length ? this.readPreface(bytes, length) : 0;
-    while (at < length && this.state === OPEN) {
-      if (this.dataLeft > 0) at = this.readData(bytes, at, length, pooled);
-      else if (this.payload !== null) at = this.collect(this.payload, bytes, at, length);
-      else at = this.readFrame(bytes, at, length);
-    }
-    this.bulk = this.dataLeft > 0;
+    const from = this.prefaceBytes < PREFACE.length ? this.readPreface(bytes, length) : 0;
+    if (from < length) this.frames.read(bytes, from, length, pooled);
   }
 
   onEnd(): void {
     this.peerEnded = true;
     if (this.state !== OPEN || this.streams.size === 0) {
       this.state = LINGER;
+      this.frames.stop();
       this.out.end();
       this.wire.finishAndClose();
       this.arm(this.owner.timeouts.lingerMs || 1);
@@ -165,6 +130,7 @@ export class H2Session implements WireOwner, TimerOwner {
 
   onClose(): void {
     this.state = CLOSED;
+    this.frames.stop();
     this.owner.wheel.drop(this.timer);
     if (this.writeTimer !== null) this.owner.wheel.drop(this.writeTimer);
     this.out.flush();
@@ -177,7 +143,7 @@ export class H2Session implements WireOwner, TimerOwner {
       const { progress } = this.wire;
       if (progress === this.writeProgress) this.wire.destroy();
       else this.watchWrite();
-    } else if (this.state === OPEN && this.prefaceBytes === PREFACE.length && this.blockStream === 0) {
+    } else if (this.state === OPEN && this.prefaceBytes === PREFACE.length && this.block.stream === 0) {
       if (this.streams.size === 0 && !this.peerEnded) this.close();
       else if (this.peerEnded) this.wire.destroy();
     } else this.wire.destroy();
@@ -223,7 +189,7 @@ export class H2Session implements WireOwner, TimerOwner {
   }
 
   /** Ends the connection for an error of it (section 5.4.1). */
-  private fail(error: number): void {
+  fail(error: number): void {
     if (this.state !== OPEN) return;
     this.owner.sessionRefused();
     this.out.goaway(this.closing ? this.servedStream : this.lastStream, error);
@@ -234,8 +200,7 @@ export class H2Session implements WireOwner, TimerOwner {
   /** FIN after all that was written; reads on, so that no reset destroys it on its way. */
   private linger(): void {
     this.state = LINGER;
-    this.payload = null;
-    this.block = [];
+    this.frames.stop();
     this.out.end();
     if (this.peerEnded) this.wire.finishAndClose();
     else this.wire.finish();
@@ -243,32 +208,6 @@ export class H2Session implements WireOwner, TimerOwner {
   }
 
   // For streams.
-
-  /** Writes as much of `bytes` from `start` on as the windows and the socket take, at most `most`; returns how much. */
-  send(stream: H2Stream, bytes: Uint8Array, start: number, most: number): number {
-    const { out } = this;
-    let at = start;
-    const end = Math.min(bytes.length, start + most);
-    while (at < end && !this.wire.blocked) {
-      const length = Math.min(end - at, h2.MAX_FRAME_BYTES, stream.sendWindow, this.sendWindow);
-      if (length <= 0) break;
-      stream.sent(out.data(stream.id, bytes, at, length, 0));
-      stream.sendWindow -= length;
-      this.sendWindow -= length;
-      at += length;
-      if (this.updates < MAX_UPDATES) this.updates += UPDATES_A_FRAME;
-    }
-    return at - start;
-  }
-
-  /** Bytes of DATA that are held no longer: the client may send as many again. */
-  consumed(bytes: number): void {
-    this.consumedBytes += bytes;
-    if (this.consumedBytes < SESSION_WINDOW / 2 || this.state !== OPEN) return;
-    this.receiveWindow += this.consumedBytes;
-    this.out.windowUpdate(0, this.consumedBytes);
-    this.consumedBytes = 0;
-  }
 
   /** Resets a stream of its own accord, and forgets it. */
   reset(stream: H2Stream, error: number): void {
@@ -279,9 +218,7 @@ export class H2Session implements WireOwner, TimerOwner {
 
   /** The stream is closed both ways, or reset. */
   remove(stream: H2Stream): void {
-    if (!this.streams.delete(stream.id)) return;
-    this.waiting.delete(stream);
-    if (this.dataStream === stream) this.dataStream = null;
+    if (!this.forget(stream)) return;
     if (this.streams.size > 0 || this.state !== OPEN) return;
     if (this.closing) this.linger();
     else if (this.peerEnded) this.onEnd();
@@ -289,12 +226,8 @@ export class H2Session implements WireOwner, TimerOwner {
   }
 
   /** Malformed, or against the rules of a stream (section 5.4.2): reset, and counted against the client. */
-  streamError(id: number, error: number): void {
-    if (this.state !== OPEN) return;
-    if (!this.resets.take(this.owner.wheel.now())) {
-      this.fail(h2.ENHANCE_YOUR_CALM);
-      return;
-    }
+  protected streamError(id: number, error: number): void {
+    if (this.state !== OPEN || !this.mayReset()) return;
     const stream = this.streams.get(id);
     this.reply();
     this.out.reset(id, error);
@@ -313,19 +246,10 @@ export class H2Session implements WireOwner, TimerOwner {
     if (resetStreams.size > REMEMBERED) resetStreams.delete(resetStreams.values().next().value as number);
   }
 
-  private reply(): void {
-    if (this.wire.unsent === 0) this.out.replies = 0;
-    else if (++this.out.replies > MAX_REPLIES) this.fail(h2.ENHANCE_YOUR_CALM);
-  }
-
-  /** Sends what waits, a frame of each stream in turn. */
-  private pump(): void {
-    const { waiting, wire } = this;
-    let moving = true;
-    while (moving && waiting.size > 0 && !wire.blocked) {
-      moving = false;
-      for (const stream of waiting) if (stream.pump(h2.MAX_FRAME_BYTES)) moving = true;
-    }
+  private mayReset(): boolean {
+    if (this.resets.take(this.owner.wheel.now())) return true;
+    this.fail(h2.ENHANCE_YOUR_CALM);
+    return false;
   }
 
   // Input.
@@ -341,341 +265,47 @@ export class H2Session implements WireOwner, TimerOwner {
     return at;
   }
 
-  private readFrame(bytes: Buffer, from: number, end: number): number {
-    let at = from;
-    if (this.headBytes === 0 && end - at >= h2.FRAME_HEADER_BYTES) {
-      this.readFrameHeader(bytes, at);
-      at += h2.FRAME_HEADER_BYTES;
-    } else {
-      while (at < end && this.headBytes < h2.FRAME_HEADER_BYTES) this.head[this.headBytes++] = bytes[at++] as number;
-      if (this.headBytes < h2.FRAME_HEADER_BYTES) return at;
-      this.headBytes = 0;
-      this.readFrameHeader(this.head, 0);
-    }
-    const { frameLength, frameType } = this;
-    if (frameLength > h2.MAX_FRAME_BYTES) this.fail(h2.FRAME_SIZE_ERROR);
-    else if (!this.settingsSeen && frameType !== h2.SETTINGS) this.fail(h2.PROTOCOL_ERROR);
-    else if (this.blockStream !== 0 && (frameType !== h2.CONTINUATION || this.frameStream !== this.blockStream))
-      this.fail(h2.PROTOCOL_ERROR);
-    else if (frameType === h2.DATA && (this.frameFlags & h2.PADDED) === 0) this.beginData(frameLength);
-    else if (end - at >= frameLength) {
-      this.onFrame(bytes, at, at + frameLength);
-      return at + frameLength;
-    } else {
-      this.payload = Buffer.allocUnsafe(frameLength);
-      this.payloadBytes = 0;
-    }
-    return at;
-  }
-
-  private readFrameHeader(bytes: Uint8Array, at: number): void {
-    this.frameLength = ((bytes[at] as number) << 16) | ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number);
-    this.frameType = bytes[at + 3] as number;
-    this.frameFlags = bytes[at + 4] as number;
-    this.frameStream = h2.readWord31(bytes, at + 5);
-  }
-
-  private collect(payload: Buffer, bytes: Buffer, at: number, end: number): number {
-    const length = Math.min(end - at, payload.length - this.payloadBytes);
-    bytes.copy(payload, this.payloadBytes, at, at + length);
-    this.payloadBytes += length;
-    if (this.payloadBytes === payload.length) {
-      this.payload = null;
-      this.onFrame(payload, 0, payload.length);
-    }
-    return at + length;
-  }
-
-  private onFrame(bytes: Buffer, from: number, end: number): void {
-    switch (this.frameType) {
-      case h2.DATA:
-        this.onPaddedData(bytes, from, end);
-        break;
-      case h2.HEADERS:
-        this.onHeaders(bytes, from, end);
-        break;
-      case h2.CONTINUATION:
-        this.onContinuation(bytes, from, end);
-        break;
-      case h2.WINDOW_UPDATE:
-        this.onWindowUpdate(bytes, from);
-        break;
-      case h2.RST_STREAM:
-        this.onReset();
-        break;
-      case h2.PUSH_PROMISE:
-        this.fail(h2.PROTOCOL_ERROR);
-        break;
-      default:
-        if (!this.controls.take(this.owner.wheel.now())) this.fail(h2.ENHANCE_YOUR_CALM);
-        else this.onControl(bytes, from, end);
-    }
-  }
-
-  private onControl(bytes: Buffer, from: number, end: number): void {
-    const { frameType, frameStream, frameLength } = this;
-    const acknowledges = (this.frameFlags & h2.ACK) !== 0;
-    switch (frameType) {
-      case h2.SETTINGS:
-        if (frameStream !== 0) this.fail(h2.PROTOCOL_ERROR);
-        else if (acknowledges ? frameLength !== 0 : frameLength % 6 !== 0) this.fail(h2.FRAME_SIZE_ERROR);
-        else if (!acknowledges) this.onSettings(bytes, from, end);
-        break;
-      case h2.PING:
-        if (frameStream !== 0) this.fail(h2.PROTOCOL_ERROR);
-        else if (frameLength !== 8) this.fail(h2.FRAME_SIZE_ERROR);
-        else if (!acknowledges) {
-          this.reply();
-          if (this.state === OPEN) this.out.frame(h2.PING, h2.ACK, 0, bytes.subarray(from, end));
-        }
-        break;
-      case h2.GOAWAY:
-        if (frameStream !== 0) this.fail(h2.PROTOCOL_ERROR);
-        else if (frameLength < 8) this.fail(h2.FRAME_SIZE_ERROR);
-        else {
-          // It speaks of streams that we would open; the client's own may still come (section 6.8).
-          this.leaving = true;
-          if (this.streams.size === 0) this.rest();
-        }
-        break;
-      case h2.PRIORITY:
-        // Ignored, but for what is no priority at all (section 5.3.2).
-        if (frameStream === 0) this.fail(h2.PROTOCOL_ERROR);
-        else if (frameLength !== 5) this.streamOrSessionError(h2.FRAME_SIZE_ERROR);
-        else if (h2.readWord31(bytes, from) === frameStream) this.streamOrSessionError(h2.PROTOCOL_ERROR);
-    }
-  }
-
-  /** Of a stream that was never opened it can only be the connection's. */
-  private streamOrSessionError(error: number): void {
-    if (this.frameStream > this.lastStream) this.fail(error);
-    else this.streamError(this.frameStream, error);
-  }
-
-  private onSettings(bytes: Buffer, from: number, end: number): void {
-    this.settingsSeen = true;
-    for (let at = from; at < end; at += 6) {
-      const id = ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
-      const value = h2.readWord(bytes, at + 2);
-      if (id === h2.SETTINGS_INITIAL_WINDOW_SIZE) {
-        const change = value - this.initialWindow;
-        this.initialWindow = value;
-        if (value > h2.MAX_WINDOW) {
-          this.fail(h2.FLOW_CONTROL_ERROR);
-          return;
-        }
-        for (const stream of this.streams.values()) {
-          stream.sendWindow += change;
-          if (stream.sendWindow > h2.MAX_WINDOW) {
-            this.fail(h2.FLOW_CONTROL_ERROR);
-            return;
-          }
-        }
-      } else if (id === h2.SETTINGS_ENABLE_PUSH && value > 1) {
-        this.fail(h2.PROTOCOL_ERROR);
-        return;
-      } else if (id === h2.SETTINGS_MAX_FRAME_SIZE && (value < h2.MAX_FRAME_BYTES || value > 0xffffff)) {
-        this.fail(h2.PROTOCOL_ERROR);
-        return;
-      }
-    }
-    this.reply();
-    if (this.state !== OPEN) return;
-    this.out.frame(h2.SETTINGS, h2.ACK, 0, NO_BYTES);
-    this.pump();
-  }
-
-  private onWindowUpdate(bytes: Buffer, from: number): void {
-    const id = this.frameStream;
-    if (this.frameLength !== 4) {
-      this.fail(h2.FRAME_SIZE_ERROR);
-      return;
-    }
-    if (--this.updates < 0) {
-      this.fail(h2.ENHANCE_YOUR_CALM);
-      return;
-    }
-    const increment = h2.readWord31(bytes, from);
-    if (id === 0) {
-      this.sendWindow += increment;
-      if (increment === 0) this.fail(h2.PROTOCOL_ERROR);
-      else if (this.sendWindow > h2.MAX_WINDOW) this.fail(h2.FLOW_CONTROL_ERROR);
-      else this.pump();
-      return;
-    }
-    const stream = this.streams.get(id);
-    if (stream === undefined) {
-      if (id > this.lastStream) this.fail(h2.PROTOCOL_ERROR);
-      return;
-    }
-    stream.sendWindow += increment;
-    if (increment === 0) this.streamError(id, h2.PROTOCOL_ERROR);
-    else if (stream.sendWindow > h2.MAX_WINDOW) this.streamError(id, h2.FLOW_CONTROL_ERROR);
-    else if (this.waiting.has(stream)) while (stream.pump(h2.MAX_FRAME_BYTES));
-  }
-
-  private onReset(): void {
-    const id = this.frameStream;
-    if (this.frameLength !== 4) {
-      this.fail(h2.FRAME_SIZE_ERROR);
-      return;
-    }
-    if (id === 0 || id > this.lastStream) {
-      this.fail(h2.PROTOCOL_ERROR);
-      return;
-    }
-    if (!this.resets.take(this.owner.wheel.now())) {
-      this.fail(h2.ENHANCE_YOUR_CALM);
-      return;
-    }
+  protected onReset(id: number): void {
+    if (!this.mayReset()) return;
     const stream = this.streams.get(id);
     if (stream !== undefined) this.drop(stream);
   }
 
-  // Bodies.
-
-  /** Checks a DATA frame; its bytes go to `dataStream` or, where that is null, nowhere. */
-  private beginData(length: number): void {
-    const id = this.frameStream;
-    this.dataStream = null;
-    this.dataLeft = length;
-    if (id === 0 || id > this.lastStream) {
-      this.fail(h2.PROTOCOL_ERROR);
-      return;
-    }
-    this.receiveWindow -= length;
-    if (this.receiveWindow < 0) {
-      this.fail(h2.FLOW_CONTROL_ERROR);
-      return;
-    }
-    const stream = this.streams.get(id);
-    if (stream === undefined || stream.remoteEnded) {
-      if (!this.resetStreams.has(id)) this.streamError(id, h2.STREAM_CLOSED);
-      return;
-    }
-    const ends = (this.frameFlags & h2.END_STREAM) !== 0;
-    if (length === 0 && !ends && !this.controls.take(this.owner.wheel.now())) {
-      this.fail(h2.ENHANCE_YOUR_CALM);
-      return;
-    }
-    stream.receiveWindow -= length;
-    if (stream.receiveWindow < 0) {
-      this.streamError(id, h2.FLOW_CONTROL_ERROR);
-      return;
-    }
-    if (!stream.announce(length, ends)) {
-      this.streamError(id, h2.PROTOCOL_ERROR);
-      return;
-    }
-    this.dataStream = stream;
-    if (length === 0 && ends) this.endData(stream);
+  /** It speaks of streams that we would open; the client's own may still come (section 6.8). */
+  protected onGoaway(): void {
+    this.leaving = true;
+    if (this.streams.size === 0) this.rest();
   }
 
-  private readData(bytes: Buffer, at: number, end: number, pooled: PooledBuffer | null): number {
-    const length = Math.min(end - at, this.dataLeft);
-    this.dataLeft -= length;
-    const stream = this.dataStream;
-    if (stream === null) this.consumed(length);
-    else {
-      stream.onData(bytes.subarray(at, at + length), pooled);
-      if (this.dataLeft === 0 && (this.frameFlags & h2.END_STREAM) !== 0 && this.dataStream === stream)
-        this.endData(stream);
-    }
-    return at + length;
+  protected onSetting(): number {
+    return -1;
   }
 
-  private endData(stream: H2Stream): void {
-    this.dataStream = null;
-    stream.onRemoteEnd(null);
-  }
+  protected onSettled(): void {}
 
-  private onPaddedData(bytes: Buffer, from: number, end: number): void {
-    const length = end - from;
-    const padding = length > 0 ? (bytes[from] as number) : 0;
-    if (padding >= length) {
-      this.fail(h2.PROTOCOL_ERROR);
-      return;
-    }
-    const to = end - padding;
-    // Padding counts for the windows, and as a body it would be empty frames (section 6.1).
-    this.receiveWindow -= padding + 1;
-    this.consumed(padding + 1);
-    const stream = this.streams.get(this.frameStream);
-    if (stream !== undefined) stream.padding(padding + 1);
-    this.beginData(to - from - 1);
-    if (this.state === OPEN && this.dataLeft > 0) this.readData(bytes, from + 1, to, null);
+  protected onPong(): void {}
+
+  protected onStrayData(id: number): void {
+    if (!this.resetStreams.has(id)) this.streamError(id, h2.STREAM_CLOSED);
   }
 
   // Heads.
 
-  private onHeaders(bytes: Buffer, from: number, end: number): void {
-    const { frameFlags, frameStream } = this;
-    let at = from;
-    let to = end;
-    if (frameStream === 0) {
-      this.fail(h2.PROTOCOL_ERROR);
-      return;
-    }
-    if ((frameFlags & h2.PADDED) !== 0) to -= at < end ? (bytes[at++] as number) : end;
-    let dependsOnItself = false;
-    if ((frameFlags & h2.HAS_PRIORITY) !== 0) {
-      dependsOnItself = to - at >= 5 && h2.readWord31(bytes, at) === frameStream;
-      at += 5;
-    }
-    if (at > to) {
-      this.fail(h2.PROTOCOL_ERROR);
-      return;
-    }
-    if (dependsOnItself) {
-      this.fail(h2.PROTOCOL_ERROR);
-      return;
-    }
-    const ends = (frameFlags & h2.END_STREAM) !== 0;
-    if ((frameFlags & h2.END_HEADERS) !== 0) {
-      this.onBlock(frameStream, ends, bytes, at, to);
-      return;
-    }
-    this.blockStream = frameStream;
-    this.blockEnds = ends;
-    this.block = [Buffer.from(bytes.subarray(at, to))];
-    this.blockBytes = to - at;
+  protected mayHaveHeaders(id: number): boolean {
+    return (id & 1) === 1;
+  }
+
+  protected onBlockHeld(): void {
     this.arm(this.owner.timeouts.headerMs);
   }
 
-  private onContinuation(bytes: Buffer, from: number, end: number): void {
-    if (this.blockStream === 0) {
-      this.fail(h2.PROTOCOL_ERROR);
-      return;
-    }
-    this.blockBytes += end - from;
-    if (this.blockBytes > BLOCK_BYTES || this.block.length > MAX_CONTINUATIONS) {
-      this.fail(h2.ENHANCE_YOUR_CALM);
-      return;
-    }
-    this.block.push(Buffer.from(bytes.subarray(from, end)));
-    if ((this.frameFlags & h2.END_HEADERS) === 0) return;
-    const block = Buffer.concat(this.block);
-    const id = this.blockStream;
-    this.block = [];
-    this.blockStream = 0;
-    this.owner.wheel.disarm(this.timer);
-    this.onBlock(id, this.blockEnds, block, 0, block.length);
-    if (this.streams.size === 0 && this.state === OPEN) this.rest();
+  protected onBlockCame(): void {
+    if (this.streams.size === 0) this.rest();
+    else this.owner.wheel.disarm(this.timer);
   }
 
-  private onBlock(id: number, ends: boolean, bytes: Buffer, from: number, to: number): void {
-    const { head } = this.owner.limits;
-    // What is refused must be decoded all the same: the table is that of the connection.
-    const listBytes = head.requestLineBytes + head.headerBytes;
-    if (this.hpack.decode(bytes, from, to, listBytes, head.headerCount + 5) !== BLOCK_OK) {
-      this.fail(h2.COMPRESSION_ERROR);
-      return;
-    }
+  protected onFields(id: number, ends: boolean): void {
     if (id > this.lastStream) {
-      if ((id & 1) === 0) {
-        this.fail(h2.PROTOCOL_ERROR);
-        return;
-      }
       // After the last GOAWAY: the client knows that it has to try elsewhere.
       const { closing } = this;
       this.lastStream = id;

@@ -1,7 +1,9 @@
 /** All HTTP/2 sessions of a listener: counts and bounds them, makes exchanges of their requests, and drains them. */
 import type { Socket } from 'node:net';
-import * as h2 from '../codec/h2-frames.ts';
+import * as h2 from '../codec/http2/frames.ts';
 import { BODY_TOO_LARGE, type Refusal, refusalOf } from '../codec/refusals.ts';
+import type { ConnectionBounds } from '../http2/connection.ts';
+import { STREAM_WINDOW } from '../http2/stream.ts';
 import type { TimerWheel } from '../io/wheel.ts';
 import type { ReadMode } from '../io/wire.ts';
 import { Exchange } from '../pipeline/exchange.ts';
@@ -11,7 +13,7 @@ import { AddressCounts } from './address-counts.ts';
 import { originOf, plainAddress } from './client-address.ts';
 import type { Http2Sessions, Http2SessionsOptions } from './h2.ts';
 import type { H2Request } from './h2-request.ts';
-import { H2Session, MAX_STREAMS, STREAM_WINDOW } from './h2-session.ts';
+import { clientBounds, H2Session, MAX_STREAMS } from './h2-session.ts';
 import type { H2Stream } from './h2-stream.ts';
 import { addHandshake } from './h2-websocket.ts';
 import {
@@ -34,6 +36,7 @@ export class FramedHttp2Sessions implements Http2Sessions {
   readonly epochMs: () => number;
   /** The payload of the first SETTINGS frame. */
   readonly settings: Uint8Array;
+  readonly bounds: ConnectionBounds;
   draining = false;
   /** Streams that begin from here on are refused. */
   private lastWordSaid = false;
@@ -56,11 +59,11 @@ export class FramedHttp2Sessions implements Http2Sessions {
     this.readMode = options.readMode ?? 'onread';
     this.trustedHops = options.trustedHops ?? 0;
     this.epochMs = options.epochMs ?? Date.now;
-    const { head } = this.limits;
-    this.settings = settingsPayload([
+    this.bounds = clientBounds(this.limits);
+    this.settings = h2.settingsPayload([
       [h2.SETTINGS_MAX_CONCURRENT_STREAMS, MAX_STREAMS],
       [h2.SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW],
-      [h2.SETTINGS_MAX_HEADER_LIST_SIZE, head.requestLineBytes + head.headerBytes],
+      [h2.SETTINGS_MAX_HEADER_LIST_SIZE, this.bounds.listBytes],
       [h2.SETTINGS_ENABLE_CONNECT_PROTOCOL, 1],
     ]);
   }
@@ -191,14 +194,4 @@ export class FramedHttp2Sessions implements Http2Sessions {
     stream.write(body, null);
     stream.end(null);
   }
-}
-
-function settingsPayload(settings: readonly (readonly [number, number])[]): Uint8Array {
-  const bytes = new Uint8Array(settings.length * 6);
-  settings.forEach(([id, value], i) => {
-    bytes[i * 6] = id >> 8;
-    bytes[i * 6 + 1] = id;
-    h2.writeWord(bytes, i * 6 + 2, value);
-  });
-  return bytes;
 }

@@ -4,9 +4,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import { allowedTrailers } from '../codec/chunked.ts';
-import { CANCEL, DATA, END_STREAM, INTERNAL_ERROR, NO_ERROR } from '../codec/h2-frames.ts';
 import { dateField } from '../codec/head-writer.ts';
+import { CANCEL, END_STREAM, INTERNAL_ERROR, NO_ERROR } from '../codec/http2/frames.ts';
 import { GRPC } from '../grpc/call.ts';
+import { FramedStream } from '../http2/stream.ts';
 import type { PooledBuffer } from '../io/buffers.ts';
 import { Timer, type TimerOwner } from '../io/wheel.ts';
 import {
@@ -20,23 +21,16 @@ import {
 } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
 import type { TlsPeer } from '../pipeline/tls-peer.ts';
-import { type H2Session, STREAM_WINDOW } from './h2-session.ts';
+import { writeHead } from './h2-head.ts';
+import type { H2Session } from './h2-session.ts';
 import { joinWebSocket } from './h2-websocket.ts';
 import { SLOW_BODY_WINDOW_MS } from './options.ts';
 
-const NO_BYTES = new Uint8Array();
 const NOTHING = (): void => {};
 /** How long a client may go on with a request that is answered. */
 const RESET_DELAY_MS = 50;
 
-/** A part of the response that waits for a window. */
-interface Waiting {
-  readonly bytes: Uint8Array;
-  at: number;
-  readonly release: Release;
-}
-
-export class H2Stream implements Downstream, TimerOwner {
+export class H2Stream extends FramedStream implements Downstream, TimerOwner {
   readonly id: number;
   readonly requestLength: number;
   readonly tunnel: ((status: number, headers: Headers, peer: TunnelEnd) => TunnelEnd) | null;
@@ -46,15 +40,10 @@ export class H2Stream implements Downstream, TimerOwner {
   exchange: Exchange | null = null;
   /** A 100 (Continue) is expected and was not sent. */
   expecting = false;
-  /** The client has sent END_STREAM. */
-  remoteEnded: boolean;
-  /** Bytes of DATA the client takes, and those it may send. */
-  sendWindow: number;
-  receiveWindow = STREAM_WINDOW;
   readonly websocketKey: string;
   /** Bytes go both ways without end: no time-out of a body. */
   tunnelled = false;
-  private readonly session: H2Session;
+  protected readonly session: H2Session;
   private readonly method: string;
   private timer: Timer | null = null;
   // The request's body.
@@ -64,7 +53,6 @@ export class H2Stream implements Downstream, TimerOwner {
   /** Came before it was wanted; always copies. */
   private held: Buffer[] = [];
   private received = 0;
-  private consumedBytes = 0;
   private trailers: Headers | null = null;
   private paceSinceMs = 0;
   private paceBytes = 0;
@@ -80,10 +68,6 @@ export class H2Stream implements Downstream, TimerOwner {
   private ended = false;
   private endSent = false;
   private trailersOut: Headers | null = null;
-  private waiting: Waiting[] = [];
-  /** Where its last frame stands in what was not flushed yet. */
-  private lastFrame = -1;
-  private lastFlushes = -1;
   private resetTimer: NodeJS.Timeout | null = null;
 
   constructor(
@@ -95,12 +79,11 @@ export class H2Stream implements Downstream, TimerOwner {
     sendWindow: number,
     websocket: boolean,
   ) {
+    super(sendWindow, remoteEnded);
     this.session = session;
     this.id = id;
     this.method = method;
     this.requestLength = requestLength;
-    this.remoteEnded = remoteEnded;
-    this.sendWindow = sendWindow;
     this.websocketKey = websocket ? randomBytes(16).toString('base64') : '';
     this.tunnel = websocket ? (_status, headers, peer) => joinWebSocket(this, headers, peer) : null;
   }
@@ -125,7 +108,7 @@ export class H2Stream implements Downstream, TimerOwner {
     if (this.expecting) {
       this.expecting = false;
       // Nothing to encourage when the body is already arriving (RFC 9110 section 10.1.1).
-      if (this.held.length === 0 && !this.remoteEnded) this.session.out.headers(this.id, 100, null, -1, 0, '');
+      if (this.held.length === 0 && !this.remoteEnded) writeHead(this.session.out, this.id, 100, null, -1, 0, '');
     }
     this.startPace();
     this.deliver();
@@ -150,12 +133,6 @@ export class H2Stream implements Downstream, TimerOwner {
     this.received += length;
     if (this.requestLength < 0) return true;
     return ends ? this.received === this.requestLength : this.received <= this.requestLength;
-  }
-
-  /** Padding is used up as it comes. */
-  padding(length: number): void {
-    this.receiveWindow -= length;
-    this.consumed(length);
   }
 
   onData(bytes: Buffer, pooled: PooledBuffer | null): void {
@@ -183,14 +160,14 @@ export class H2Stream implements Downstream, TimerOwner {
     const allowed = trailers === null ? null : allowedTrailers(trailers);
     this.trailers = allowed === null ? null : new Headers(allowed);
     this.deliver();
-    if (this.ended && this.waiting.length === 0) this.leave();
+    if (this.ended && this.pending.length === 0) this.leave();
   }
 
   private hand(sink: BodySink, bytes: Uint8Array, release: Release): void {
     const { length } = bytes;
     const { exchange, session } = this;
     session.consumed(length);
-    this.consumed(length);
+    if (!this.closed) this.taken(length);
     if (exchange !== null) exchange.bytesIn += length;
     if (this.tooSlow(length)) {
       if (release !== null) release();
@@ -212,14 +189,6 @@ export class H2Stream implements Downstream, TimerOwner {
     this.sink = null;
     this.watch();
     sink.onEnd(this.trailers);
-  }
-
-  private consumed(bytes: number): void {
-    this.consumedBytes += bytes;
-    if (this.consumedBytes < STREAM_WINDOW / 2 || this.remoteEnded || this.closed) return;
-    this.receiveWindow += this.consumedBytes;
-    this.session.out.windowUpdate(this.id, this.consumedBytes);
-    this.consumedBytes = 0;
   }
 
   private startPace(): void {
@@ -266,7 +235,7 @@ export class H2Stream implements Downstream, TimerOwner {
       if (!this.expecting) return;
       this.expecting = false;
     }
-    this.session.out.headers(this.id, status, headers, -1, 0, '');
+    writeHead(this.session.out, this.id, status, headers, -1, 0, '');
   }
 
   writeHead(status: number, headers: Headers, length: number): void {
@@ -279,7 +248,7 @@ export class H2Stream implements Downstream, TimerOwner {
     // Where nothing can follow the end is said at once: gRPC takes such fields for trailers.
     this.endSent = this.bodiless || this.remaining === 0;
     const flags = this.endSent ? END_STREAM : 0;
-    this.sent(out.headers(this.id, status, headers, status === 204 ? -1 : length, flags, date));
+    this.sent(writeHead(out, this.id, status, headers, status === 204 ? -1 : length, flags, date));
   }
 
   write(chunk: Uint8Array, release: Release): boolean {
@@ -298,17 +267,10 @@ export class H2Stream implements Downstream, TimerOwner {
       }
     }
     if (this.exchange !== null) this.exchange.bytesOut += length;
-    const sent = this.waiting.length === 0 ? session.send(this, chunk, 0, length) : 0;
-    if (sent === length) {
-      if (release !== null) release();
-      if (!session.wire.blocked) {
-        // In a call either side's bytes keep the other from being late.
-        if (this.sink !== null && this.exchange?.grpc === GRPC) this.watch();
-        return true;
-      }
-    } else {
-      const bytes = release === null ? Buffer.from(chunk.subarray(sent)) : chunk;
-      this.waiting.push({ bytes, at: release === null ? 0 : sent, release });
+    if (this.push(chunk, release) === length && !session.wire.blocked) {
+      // In a call either side's bytes keep the other from being late.
+      if (this.sink !== null && this.exchange?.grpc === GRPC) this.watch();
+      return true;
     }
     session.waiting.add(this);
     if (session.wire.blocked) session.watchWrite();
@@ -325,7 +287,7 @@ export class H2Stream implements Downstream, TimerOwner {
     this.finish();
     this.trailersOut = trailers;
     this.ended = true;
-    if (this.waiting.length === 0) this.sendEnd();
+    if (this.pending.length === 0) this.sendEnd();
   }
 
   abort(): void {
@@ -338,48 +300,27 @@ export class H2Stream implements Downstream, TimerOwner {
   endTunnel(): void {
     if (this.over || this.ended) return;
     this.ended = true;
-    if (this.waiting.length === 0) this.sendEnd();
+    if (this.pending.length === 0) this.sendEnd();
   }
 
-  /** Bytes of a frame stand at `at` in what was not flushed. */
-  sent(at: number): void {
-    this.lastFrame = at;
-    this.lastFlushes = this.session.out.flushes;
+  protected onMoved(): void {
+    this.watch();
   }
 
-  /** Sends of what waits as much as it can, about `most` bytes. True: some of it. */
-  pump(most: number): boolean {
-    const { session, waiting } = this;
-    let moved = 0;
-    while (waiting.length > 0 && moved < most) {
-      const part = waiting[0] as Waiting;
-      const sent = session.send(this, part.bytes, part.at, most - moved);
-      if (sent === 0) break;
-      moved += sent;
-      part.at += sent;
-      if (part.at < part.bytes.length) continue;
-      waiting.shift();
-      if (part.release !== null) part.release();
-    }
-    if (waiting.length === 0 && !session.wire.blocked) {
-      session.waiting.delete(this);
-      this.watch();
-      if (this.ended) this.sendEnd();
-      else this.onDrain?.();
-    } else if (moved > 0) this.watch();
-    return moved > 0;
+  protected onFlushed(): void {
+    this.watch();
+    if (this.ended) this.sendEnd();
+    else this.onDrain?.();
   }
 
   private sendEnd(): void {
     const { session } = this;
-    const { out } = session;
     session.waiting.delete(this);
     if (this.endSent) {
       // It was said with the head.
     } else if (this.trailersOut !== null && this.trailersOut.count > 0)
-      out.headers(this.id, 0, this.trailersOut, -1, END_STREAM, '');
-    else if (this.lastFrame >= 0 && this.lastFlushes === out.flushes) out.endStream(this.lastFrame);
-    else out.frame(DATA, END_STREAM, this.id, NO_BYTES);
+      writeHead(session.out, this.id, 0, this.trailersOut, -1, END_STREAM, '');
+    else this.endFrames();
     if (this.remoteEnded) this.leave();
     // A request body that is still coming is of no use any more (RFC 9113 section 8.1). Later: a reset on the heels of an answer makes some
     // clients forget the answer, and most of them end their request by themselves.
@@ -389,7 +330,7 @@ export class H2Stream implements Downstream, TimerOwner {
   // The end.
 
   onTimeout(): void {
-    if (this.waiting.length > 0) {
+    if (this.pending.length > 0) {
       this.shut(CANCEL);
       this.brokenOff();
     } else if (this.sink !== null) this.bodyBroke('body-timeout');
@@ -434,16 +375,9 @@ export class H2Stream implements Downstream, TimerOwner {
   private letGo(): void {
     this.closed = true;
     this.dropHeld();
-    for (const { release } of this.waiting) if (release !== null) release();
-    this.waiting = [];
+    this.dropPending();
     if (this.timer !== null) this.session.owner.wheel.drop(this.timer);
     if (this.resetTimer !== null) clearTimeout(this.resetTimer);
-  }
-
-  /** A call may be silent for as long as its rule lets both sides be; null: it is none. */
-  private get silenceMs(): number | null {
-    const { exchange } = this;
-    return exchange === null || exchange.grpc !== GRPC ? null : (exchange.rule?.idleTimeoutMs ?? null);
   }
 
   /** Waits for a client that must read, or must send; not for one that was told to wait. */
@@ -451,9 +385,12 @@ export class H2Stream implements Downstream, TimerOwner {
     const { timeouts, wheel } = this.session.owner;
     let delayMs = 0;
     if (this.closed) return;
-    if (this.waiting.length > 0) delayMs = timeouts.writeMs;
-    else if (this.sink !== null && !this.paused && !this.remoteEnded && !this.tunnelled)
-      delayMs = this.silenceMs ?? timeouts.bodyMs;
+    if (this.pending.length > 0) delayMs = timeouts.writeMs;
+    else if (this.sink !== null && !this.paused && !this.remoteEnded && !this.tunnelled) {
+      // A call may be silent for as long as its rule lets both sides be.
+      const silenceMs = this.exchange?.grpc === GRPC ? this.exchange.rule?.idleTimeoutMs : undefined;
+      delayMs = silenceMs ?? timeouts.bodyMs;
+    }
     if (delayMs > 0) {
       this.timer ??= new Timer(this);
       wheel.arm(this.timer, delayMs);

@@ -1,5 +1,6 @@
 /** Flow control end to end: who is behind stops the other side, whatever lies between (RFC 9113 section 5.2). */
 import { createHash } from 'node:crypto';
+import net from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { eventually, type TestProxy } from '../../engine.fixture.ts';
 import { Http2Backend, proxyTo, type Seen } from './http2.fixture.ts';
@@ -112,3 +113,20 @@ test('a client that does not read stops a backend that sends 64 MiB; another str
   await eventually(() => gateway.upstream.stats.active === 0);
   expect(gateway.upstream.stats.connections).toBe(1);
 }, 60_000);
+
+test('a backend with windows without end that does not read its socket stops the client too', async () => {
+  const server = net.createServer((socket) => {
+    socket.on('error', () => {});
+    socket.write(Buffer.from('00000604000000000000047fffffff' + '00000408000000000040000000', 'hex'));
+    socket.once('data', () => socket.pause());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const gateway = await proxyTo([(server.address() as net.AddressInfo).port]);
+  running.unshift(gateway, { close: async () => void server.close() });
+  const client = await gateway.client();
+  client.send(`POST / HTTP/1.1\r\nhost: a\r\ncontent-length: ${SIZE}\r\n\r\n`);
+  for (let sent = 0; sent < SIZE; sent += BLOCK.length) client.socket.write(BLOCK);
+  await eventually(() => gateway.exchanges.length === 1);
+  expect(await settled(() => gateway.exchanges[0]?.bytesIn ?? 0)).toBeLessThan(HELD);
+  client.socket.destroy();
+});

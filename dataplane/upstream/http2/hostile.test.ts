@@ -1,8 +1,8 @@
 /** What an endpoint may send that is no HTTP/2, or no message: frames written by hand. The gateway answers 502 or 503, and never passes it on. */
 import net from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-import * as h2 from '../../codec/h2-frames.ts';
 import { encodeField } from '../../codec/hpack/encoder.ts';
+import * as h2 from '../../codec/http2/frames.ts';
 import { eventually, type Peer, type TestProxy } from '../../engine.fixture.ts';
 import { proxyTo } from './http2.fixture.ts';
 
@@ -32,6 +32,7 @@ function word(value: number): Buffer {
   return out;
 }
 
+const many = (one: Buffer): Buffer => Buffer.concat(Array.from({ length: 3000 }, () => one));
 const SETTINGS = frame(h2.SETTINGS, 0, 0);
 const ENDS = h2.END_HEADERS | h2.END_STREAM;
 const headers = (flags: number, ...fields: string[]): Buffer => frame(h2.HEADERS, flags, 1, block(...fields));
@@ -128,6 +129,7 @@ describe('malformed messages: 502, the stream is reset, the session stays', () =
     ['a length and no body', headers(ENDS, ':status', '200', 'content-length', '5')],
     ['an informational head that ends', headers(ENDS, ':status', '103')],
     ['DATA before the head', data(h2.END_STREAM, 'x')],
+    ['a window update of nothing', frame(h2.WINDOW_UPDATE, 0, 1, word(0))],
     [
       'too many fields',
       headers(ENDS, ':status', '200', ...Array.from({ length: 2000 }, (_, i) => (i % 2 === 0 ? `x-${i}` : '1'))),
@@ -219,6 +221,10 @@ describe('what is no HTTP/2: GOAWAY with the error, the session is closed, its r
       ]),
       h2.ENHANCE_YOUR_CALM,
     ],
+    ['a flood of PING', many(frame(h2.PING, 0, 0, Buffer.alloc(8))), h2.ENHANCE_YOUR_CALM],
+    ['a flood of SETTINGS', many(SETTINGS), h2.ENHANCE_YOUR_CALM],
+    ['a flood of WINDOW_UPDATE', many(frame(h2.WINDOW_UPDATE, 0, 0, word(1))), h2.ENHANCE_YOUR_CALM],
+    ['a flood of unknown frames', many(frame(99, 0, 0)), h2.ENHANCE_YOUR_CALM],
     ['padding longer than the frame', frame(h2.DATA, h2.PADDED, 1, Buffer.from([9, 1, 2])), h2.PROTOCOL_ERROR],
     ['a window beyond what there can be', frame(h2.WINDOW_UPDATE, 0, 0, word(0x7fffffff)), h2.FLOW_CONTROL_ERROR],
     ['a window update of nothing', frame(h2.WINDOW_UPDATE, 0, 0, word(0)), h2.PROTOCOL_ERROR],

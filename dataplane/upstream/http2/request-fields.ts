@@ -1,4 +1,6 @@
 /** The request head as HTTP/2 carries it (RFC 9113 section 8.3.1). */
+import { encodeField, FIELD_OVERHEAD } from '../../codec/hpack/encoder.ts';
+import type { Output } from '../../http2/output.ts';
 import { type Exchange, LENGTH_UNKNOWN } from '../../pipeline/exchange.ts';
 import {
   FORWARDED,
@@ -77,6 +79,17 @@ export function requestFields(
   if (expect) list.push('expect', '100-continue');
   if (downstream.requestLength > LENGTH_UNKNOWN) list.push('content-length', String(downstream.requestLength));
   return list;
+}
+
+/** `fields`: name, value, …, as they are. Returns where it begins, as Output.closeBlock. */
+export function writeFields(out: Output, stream: number, fields: readonly string[], flags: number): number {
+  let bound = 0;
+  for (let i = 0; i < fields.length; i += 2)
+    bound += (fields[i] as string).length + (fields[i + 1] as string).length + FIELD_OVERHEAD;
+  let at = out.openBlock(bound);
+  const { block } = out;
+  for (let i = 0; i < fields.length; i += 2) at = encodeField(block, at, fields[i] as string, fields[i + 1] as string);
+  return out.closeBlock(stream, at, flags);
 }
 
 const TRAILERS = /(?:^|,)\s*trailers\s*(?:$|,|;)/i;

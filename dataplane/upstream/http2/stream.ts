@@ -1,7 +1,8 @@
 /** One exchange over an HTTP/2 session: a stream (RFC 9113 section 5.1). After its end every call on it does nothing. */
 import { allowedTrailers } from '../../codec/chunked.ts';
-import * as h2 from '../../codec/h2-frames.ts';
+import * as h2 from '../../codec/http2/frames.ts';
 import { ResponseHead } from '../../codec/response-head.ts';
+import { FramedStream } from '../../http2/stream.ts';
 import type { PooledBuffer } from '../../io/buffers.ts';
 import { Timer, type TimerOwner } from '../../io/wheel.ts';
 import type { Exchange, Release, TunnelEnd } from '../../pipeline/exchange.ts';
@@ -9,9 +10,9 @@ import type { Headers } from '../../pipeline/headers.ts';
 import type { Channel } from '../channel.ts';
 import type { Failure, Job } from '../job.ts';
 import type { ForwardOptions } from '../seam.ts';
-import { asksForWebSocket, requestFields } from './request-fields.ts';
+import { asksForWebSocket, requestFields, writeFields } from './request-fields.ts';
 import { asUpgrade, hasPseudoField, readHead } from './response-fields.ts';
-import { type Session, STREAM_WINDOW } from './session.ts';
+import type { Session } from './session.ts';
 
 /** Why a stream is over, beside the codes of RST_STREAM: the connection is gone; it was no HTTP/2. */
 export const LOST = -1;
@@ -29,39 +30,25 @@ const BODY = 3;
 const TUNNEL = 4;
 const OVER = 5;
 
-const NO_BYTES = new Uint8Array();
 const NOTHING = (): void => {};
 /** One for the whole worker: it is read before another head comes. */
 const head = new ResponseHead();
 
-/** A part of the request body that waits for a window, or for the socket. */
-interface Waiting {
-  readonly bytes: Uint8Array;
-  at: number;
-  readonly release: Release;
-}
-
-export class StreamChannel implements Channel, TimerOwner {
+export class StreamChannel extends FramedStream implements Channel, TimerOwner {
   requestDone = false;
   unsent = 0;
   progress = 0;
   /** 0: nothing was sent. */
   id = 0;
-  /** Bytes of DATA that the endpoint takes. */
-  sendWindow = 0;
-  private readonly session: Session;
+  protected readonly session: Session;
   private job: Job | null = null;
   private state = NEW;
   /** Its place in the session was given back. */
   private placeless = false;
   // The request.
-  private pending: Waiting[] = [];
   private trailersOut: Headers | null = null;
   /** END_STREAM is sent. */
   private ended = false;
-  /** Where its last frame stands in what was not flushed yet. */
-  private lastFrame = -1;
-  private lastFlushes = -1;
   private webSocket = false;
   private webSocketKey: string | undefined;
   // The response.
@@ -69,11 +56,6 @@ export class StreamChannel implements Channel, TimerOwner {
   private bodiless = false;
   /** Of the body, as content-length says; below 0: unknown. */
   private remaining = -1;
-  private receiveWindow = STREAM_WINDOW;
-  /** Taken by the job, and not yet given back to the window. */
-  private consumedBytes = 0;
-  /** END_STREAM was received. */
-  private whole = false;
   private trailers: string[] | null = null;
   private held: Buffer[] = [];
   private paused = false;
@@ -83,6 +65,7 @@ export class StreamChannel implements Channel, TimerOwner {
 
   /** It has a place in `session` already. */
   constructor(session: Session) {
+    super(0, false);
     this.session = session;
   }
 
@@ -106,7 +89,7 @@ export class StreamChannel implements Channel, TimerOwner {
     this.ended = !hasBody && !this.webSocket;
     this.id = session.enroll(this);
     const flags = this.ended ? h2.END_STREAM : 0;
-    this.sent(session.out.headers(this.id, fields, flags));
+    this.sent(writeFields(session.out, this.id, fields, flags));
   }
 
   sendBody(chunk: Uint8Array, release: Release): boolean {
@@ -116,16 +99,10 @@ export class StreamChannel implements Channel, TimerOwner {
       if (release !== null) release();
       return true;
     }
-    const sent = this.pending.length === 0 ? session.write(this, chunk, 0, length) : 0;
+    const sent = this.push(chunk, release);
     this.progress += sent;
-    if (sent === length) {
-      if (release !== null) release();
-      if (!session.wire.blocked) return true;
-    } else {
-      const bytes = release === null ? Buffer.from(chunk.subarray(sent)) : chunk;
-      this.pending.push({ bytes, at: release === null ? 0 : sent, release });
-      this.unsent += length - sent;
-    }
+    this.unsent += length - sent;
+    if (sent === length && !session.wire.blocked) return true;
     session.waiting.add(this);
     return false;
   }
@@ -142,45 +119,24 @@ export class StreamChannel implements Channel, TimerOwner {
     return this.pending.length > 0 || this.session.wire.blocked;
   }
 
-  /** A frame of it stands at `at` in what was not flushed. */
-  sent(at: number): void {
-    this.lastFrame = at;
-    this.lastFlushes = this.session.out.flushes;
+  protected onMoved(bytes: number): void {
+    this.progress += bytes;
+    this.unsent -= bytes;
   }
 
-  /** Sends of what waits as much as it can, about `most` bytes. True: some of it. */
-  pump(most: number): boolean {
-    const { session, pending } = this;
-    let moved = 0;
-    while (pending.length > 0 && moved < most) {
-      const part = pending[0] as Waiting;
-      const sent = session.write(this, part.bytes, part.at, most - moved);
-      if (sent === 0) break;
-      moved += sent;
-      part.at += sent;
-      if (part.at < part.bytes.length) continue;
-      pending.shift();
-      if (part.release !== null) part.release();
-    }
-    this.progress += moved;
-    this.unsent -= moved;
-    if (pending.length > 0 || session.wire.blocked) return moved > 0;
-    session.waiting.delete(this);
+  protected onFlushed(): void {
     if (this.ended) this.writeEnd();
     else if (this.peer !== null) this.peer.resume();
     else this.job?.onWritable();
-    return moved > 0;
   }
 
   private writeEnd(): void {
-    const { out } = this.session;
-    const { trailersOut } = this;
-    this.session.waiting.delete(this);
-    if (trailersOut !== null && trailersOut.count > 0) {
-      out.headers(this.id, trailersOut.fields, h2.END_STREAM);
-    } else if (this.lastFrame >= 0 && this.lastFlushes === out.flushes) out.endStream(this.lastFrame);
-    else out.frame(h2.DATA, h2.END_STREAM, this.id, NO_BYTES);
-    if (this.whole) this.giveUpPlace();
+    const { session, trailersOut } = this;
+    session.waiting.delete(this);
+    if (trailersOut !== null && trailersOut.count > 0)
+      writeFields(session.out, this.id, trailersOut.fields, h2.END_STREAM);
+    else this.endFrames();
+    if (this.remoteEnded) this.giveUpPlace();
   }
 
   // The job.
@@ -247,9 +203,9 @@ export class StreamChannel implements Channel, TimerOwner {
 
   onFields(raw: string[], ends: boolean): void {
     if (this.state === HEAD) this.onHead(raw, ends);
-    else if (!ends || this.whole || hasPseudoField(raw) || (!this.bodiless && this.remaining > 0)) {
+    else if (!ends || this.remoteEnded || hasPseudoField(raw) || (!this.bodiless && this.remaining > 0)) {
       this.malform(h2.PROTOCOL_ERROR);
-    } else this.onWhole(allowedTrailers(raw));
+    } else this.onRemoteEnd(allowedTrailers(raw));
   }
 
   private onHead(raw: string[], ends: boolean): void {
@@ -272,7 +228,7 @@ export class StreamChannel implements Channel, TimerOwner {
         this.malform(h2.PROTOCOL_ERROR);
         return;
       }
-      this.whole = true;
+      this.remoteEnded = true;
     }
     if (this.webSocket) {
       if (status < 300 && !ends) asUpgrade(head, this.webSocketKey);
@@ -281,30 +237,15 @@ export class StreamChannel implements Channel, TimerOwner {
         return;
       } else this.sendEnd(null);
     }
-    if (this.whole && this.ended && this.pending.length === 0) this.giveUpPlace();
+    if (this.remoteEnded && this.ended && this.pending.length === 0) this.giveUpPlace();
     job.onHead(head);
   }
 
-  /** A DATA frame of so many bytes begins. False: it is not to be taken. */
   announce(length: number, ends: boolean): boolean {
-    this.receiveWindow -= length;
-    if (this.receiveWindow < 0) {
-      this.malform(h2.FLOW_CONTROL_ERROR);
-      return false;
-    }
-    let fits = this.state !== HEAD && !this.whole && (!this.bodiless || length === 0);
-    if (fits && this.remaining >= 0) {
-      this.remaining -= length;
-      fits = ends ? this.remaining === 0 : this.remaining >= 0;
-    }
-    if (!fits) this.malform(h2.PROTOCOL_ERROR);
-    return fits;
-  }
-
-  /** Padding is used up as it comes. */
-  padding(length: number): void {
-    this.receiveWindow -= length;
-    this.consumed(length);
+    if (this.state === HEAD || (this.bodiless && length > 0)) return false;
+    if (this.remaining < 0) return true;
+    this.remaining -= length;
+    return ends ? this.remaining === 0 : this.remaining >= 0;
   }
 
   onData(bytes: Buffer, pooled: PooledBuffer | null): void {
@@ -317,8 +258,8 @@ export class StreamChannel implements Channel, TimerOwner {
     this.hand(bytes, pooled === null ? null : pooled.release);
   }
 
-  onWhole(trailers: string[] | null): void {
-    this.whole = true;
+  onRemoteEnd(trailers: string[] | null): void {
+    this.remoteEnded = true;
     this.trailers = trailers;
     if (this.ended && this.pending.length === 0) this.giveUpPlace();
     this.deliver();
@@ -326,7 +267,7 @@ export class StreamChannel implements Channel, TimerOwner {
 
   private hand(bytes: Uint8Array, release: Release): void {
     const { job, peer } = this;
-    if (!this.placeless) this.consumed(bytes.length);
+    if (!this.placeless) this.taken(bytes.length);
     if (peer !== null) {
       if (!peer.write(bytes, release)) this.paused = true;
     } else if (job === null) release?.();
@@ -339,7 +280,7 @@ export class StreamChannel implements Channel, TimerOwner {
     this.delivering = true;
     while (this.state >= BODY && !this.paused && this.held.length > 0) this.hand(this.held.shift() as Buffer, NOTHING);
     this.delivering = false;
-    if (!this.whole || this.paused || this.held.length > 0) return;
+    if (!this.remoteEnded || this.paused || this.held.length > 0) return;
     if (this.state === TUNNEL) this.peer?.end();
     else if (this.state === BODY) this.complete();
   }
@@ -351,14 +292,6 @@ export class StreamChannel implements Channel, TimerOwner {
     // What is left of the request is of no use to anybody (section 8.1).
     if (!this.placeless && !(this.ended && this.pending.length === 0)) this.reset(h2.CANCEL);
     job?.onComplete(this.trailers);
-  }
-
-  private consumed(bytes: number): void {
-    this.consumedBytes += bytes;
-    if (this.whole || this.consumedBytes < STREAM_WINDOW / 2) return;
-    this.receiveWindow += this.consumedBytes;
-    this.session.out.word(h2.WINDOW_UPDATE, this.id, this.consumedBytes);
-    this.consumedBytes = 0;
   }
 
   // The end.
@@ -378,7 +311,7 @@ export class StreamChannel implements Channel, TimerOwner {
     this.giveUpPlace();
     if (reason === h2.REFUSED_STREAM) session.refused();
     // The rest of the request is not wanted (section 8.1).
-    if (this.state === OVER || (this.whole && this.peer === null)) return;
+    if (this.state === OVER || (this.remoteEnded && this.peer === null)) return;
     if (this.peer !== null) {
       const { peer } = this;
       this.job = null;
@@ -404,7 +337,7 @@ export class StreamChannel implements Channel, TimerOwner {
 
   private reset(error: number): void {
     if (this.placeless) return;
-    if (this.id > 0) this.session.out.word(h2.RST_STREAM, this.id, error);
+    if (this.id > 0) this.session.out.reset(this.id, error);
     this.giveUpPlace();
   }
 
@@ -418,10 +351,8 @@ export class StreamChannel implements Channel, TimerOwner {
   }
 
   private dropWaiting(): void {
-    const { pending } = this;
-    this.pending = [];
     this.unsent = 0;
-    for (const { release } of pending) if (release !== null) release();
+    this.dropPending();
   }
 
   private giveUpPlace(): void {

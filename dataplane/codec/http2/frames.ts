@@ -1,4 +1,4 @@
-/** Numbers of RFC 9113: frame types, flags, errors, settings. */
+/** Numbers of RFC 9113 (frame types, flags, errors, settings), and what holds for a frame of each type by itself. */
 
 export const FRAME_HEADER_BYTES = 9;
 /** SETTINGS_MAX_FRAME_SIZE when nothing is said; neither side here says anything. */
@@ -82,4 +82,60 @@ export function readWord(bytes: Uint8Array, at: number): number {
       (bytes[at + 3] as number)) >>>
     0
   );
+}
+
+/** What is wrong with a frame whatever came before it (RFC 9113 section 6), as an error of the connection; below 0: nothing. */
+export function frameError(type: number, flags: number, stream: number, length: number): number {
+  switch (type) {
+    case DATA:
+    case HEADERS:
+    case CONTINUATION:
+    case PRIORITY:
+      return stream === 0 ? PROTOCOL_ERROR : -1;
+    case RST_STREAM:
+      if (stream === 0) return PROTOCOL_ERROR;
+      return length === 4 ? -1 : FRAME_SIZE_ERROR;
+    case SETTINGS:
+      if (stream !== 0) return PROTOCOL_ERROR;
+      return ((flags & ACK) !== 0 ? length === 0 : length % 6 === 0) ? -1 : FRAME_SIZE_ERROR;
+    case PING:
+      if (stream !== 0) return PROTOCOL_ERROR;
+      return length === 8 ? -1 : FRAME_SIZE_ERROR;
+    case GOAWAY:
+      if (stream !== 0) return PROTOCOL_ERROR;
+      return length >= 8 ? -1 : FRAME_SIZE_ERROR;
+    case WINDOW_UPDATE:
+      return length === 4 ? -1 : FRAME_SIZE_ERROR;
+    case PUSH_PROMISE:
+      // Clients never push, and we never let backends.
+      return PROTOCOL_ERROR;
+    default:
+      return -1;
+  }
+}
+
+/** What is wrong with a setting (RFC 9113 section 6.5.2, RFC 8441 section 3); below 0: nothing. */
+export function settingError(id: number, value: number): number {
+  switch (id) {
+    case SETTINGS_INITIAL_WINDOW_SIZE:
+      return value > MAX_WINDOW ? FLOW_CONTROL_ERROR : -1;
+    case SETTINGS_MAX_FRAME_SIZE:
+      return value < MAX_FRAME_BYTES || value > 0xffffff ? PROTOCOL_ERROR : -1;
+    case SETTINGS_ENABLE_PUSH:
+    case SETTINGS_ENABLE_CONNECT_PROTOCOL:
+      return value > 1 ? PROTOCOL_ERROR : -1;
+    default:
+      return -1;
+  }
+}
+
+/** The payload of a SETTINGS frame. */
+export function settingsPayload(settings: readonly (readonly [id: number, value: number])[]): Uint8Array {
+  const bytes = new Uint8Array(settings.length * 6);
+  settings.forEach(([id, value], i) => {
+    bytes[i * 6] = id >> 8;
+    bytes[i * 6 + 1] = id;
+    writeWord(bytes, i * 6 + 2, value);
+  });
+  return bytes;
 }

@@ -1,8 +1,7 @@
-/** What an HTTP/2 session writes: frames of one turn joined into one write, whichever stream they are of. */
-import type { Socket } from 'node:net';
-import * as h2 from '../../codec/h2-frames.ts';
-import { encodeField, FIELD_OVERHEAD } from '../../codec/hpack/encoder.ts';
-import { type Flushable, flushLater } from '../../io/turn.ts';
+/** What an HTTP/2 connection writes: frames of one turn joined into one write, whichever stream they are of. */
+import * as h2 from '../codec/http2/frames.ts';
+import { type Flushable, flushLater } from '../io/turn.ts';
+import type { Wire } from '../io/wire.ts';
 
 const BUFFER_BYTES = 64 * 1024;
 /** Buffers kept; more are left to the garbage collector. */
@@ -25,28 +24,45 @@ export class Output implements Flushable {
   flushes = 0;
   /** Frames that only answer the other side's, since it last took all there was. */
   replies = 0;
-  private readonly socket: Socket;
+  /** HEADERS and DATA frames; set back by who counts. */
+  messages = 0;
+  /** See `openBlock`. */
+  block: Buffer = Buffer.alloc(0);
+  private readonly wire: Wire;
   private buffer: OutBuffer | null = null;
   private length = 0;
+  private ended = false;
+  /** The block that is open does not fit in one frame. */
+  private long = false;
 
-  constructor(socket: Socket) {
-    this.socket = socket;
+  constructor(wire: Wire) {
+    this.wire = wire;
+  }
+
+  /** What was written leaves; what is written from here on is dropped: after the FIN it would break the connection and what is on its way. */
+  end(): void {
+    this.flush();
+    this.ended = true;
   }
 
   flush(): void {
-    const { buffer, length, socket } = this;
+    const { buffer, length, wire } = this;
     if (buffer === null) return;
     this.buffer = null;
     this.length = 0;
     this.flushes++;
-    if (socket.destroyed || socket.writableEnded) buffer.release();
-    else if (length <= SMALL && socket.writableLength > 0) {
-      socket.write(Buffer.from(buffer.bytes.subarray(0, length)));
+    if (this.ended) {
       buffer.release();
-    } else socket.write(buffer.bytes.subarray(0, length), buffer.release);
+      return;
+    }
+    const bytes = buffer.bytes.subarray(0, length);
+    if (length <= SMALL && wire.unsent > 0) {
+      wire.writeJoined(Buffer.from(bytes), null);
+      buffer.release();
+    } else wire.writeJoined(bytes, buffer.release);
   }
 
-  /** The connection preface (RFC 9113 section 3.4). */
+  /** The connection preface of a client (RFC 9113 section 3.4). */
   preface(): void {
     const at = this.reserve(h2.PREFACE.length);
     this.length = at + this.bytes.write(h2.PREFACE, at, 'latin1');
@@ -66,6 +82,7 @@ export class Output implements Flushable {
     const to = h2.writeFrameHeader(this.bytes, at, length, h2.DATA, 0, stream);
     this.bytes.set(start === 0 && length === bytes.length ? bytes : bytes.subarray(start, start + length), to);
     this.length = to + length;
+    this.messages++;
     return at;
   }
 
@@ -74,39 +91,56 @@ export class Output implements Flushable {
     (this.bytes[at + 4] as number) |= h2.END_STREAM;
   }
 
-  /** A frame whose payload is one number: WINDOW_UPDATE, RST_STREAM. */
-  word(type: number, stream: number, value: number): void {
+  windowUpdate(stream: number, increment: number): void {
+    this.word(h2.WINDOW_UPDATE, stream, increment);
+  }
+
+  reset(stream: number, error: number): void {
+    this.word(h2.RST_STREAM, stream, error);
+  }
+
+  private word(type: number, stream: number, value: number): void {
     const at = this.reserve(h2.FRAME_HEADER_BYTES + 4);
     h2.writeWord(this.bytes, h2.writeFrameHeader(this.bytes, at, 4, type, 0, stream), value);
     this.length = at + h2.FRAME_HEADER_BYTES + 4;
   }
 
-  /** No stream of the other side was looked at, as there is none. */
-  goaway(error: number): void {
+  goaway(lastStream: number, error: number): void {
     const at = this.reserve(h2.FRAME_HEADER_BYTES + 8);
     const to = h2.writeFrameHeader(this.bytes, at, 8, h2.GOAWAY, 0, 0);
-    h2.writeWord(this.bytes, to, 0);
+    h2.writeWord(this.bytes, to, lastStream);
     h2.writeWord(this.bytes, to + 4, error);
     this.length = to + 8;
   }
 
-  /** `fields`: name, value, …. HEADERS, with CONTINUATION where one frame does not hold them. Returns where it begins, see `endStream`; below 0: it has left. */
-  headers(stream: number, fields: readonly string[], flags: number): number {
-    let bound = 0;
-    for (let i = 0; i < fields.length; i += 2)
-      bound += (fields[i] as string).length + (fields[i + 1] as string).length + FIELD_OVERHEAD;
-    if (bound > h2.MAX_FRAME_BYTES) return this.longHeaders(stream, fields, flags, bound);
+  /** Where in `block` a header block of at most `bound` bytes is to be encoded; `closeBlock` follows before anything else. */
+  openBlock(bound: number): number {
+    this.long = bound > h2.MAX_FRAME_BYTES;
+    if (this.long) {
+      this.block = Buffer.allocUnsafe(bound);
+      return 0;
+    }
     const at = this.reserve(h2.FRAME_HEADER_BYTES + bound);
-    const from = at + h2.FRAME_HEADER_BYTES;
-    const to = encode(this.bytes, from, fields);
-    h2.writeFrameHeader(this.bytes, at, to - from, h2.HEADERS, flags | h2.END_HEADERS, stream);
-    this.length = to;
+    this.block = this.bytes;
+    return at + h2.FRAME_HEADER_BYTES;
+  }
+
+  /**
+   * The block goes to `end`: HEADERS, with CONTINUATION where one frame does not hold it. Returns where it begins, see `endStream`; below 0:
+   * that has left already.
+   */
+  closeBlock(stream: number, end: number, flags: number): number {
+    this.messages++;
+    if (this.long) return this.split(stream, end, flags);
+    const at = this.length;
+    const length = end - at - h2.FRAME_HEADER_BYTES;
+    h2.writeFrameHeader(this.block, at, length, h2.HEADERS, flags | h2.END_HEADERS, stream);
+    this.length = end;
     return at;
   }
 
-  private longHeaders(stream: number, fields: readonly string[], flags: number, bound: number): number {
-    const block = Buffer.allocUnsafe(bound);
-    const end = encode(block, 0, fields);
+  private split(stream: number, end: number, flags: number): number {
+    const { block } = this;
     let first = -1;
     let flushes = 0;
     for (let from = 0; from < end; from += h2.MAX_FRAME_BYTES) {
@@ -138,10 +172,4 @@ export class Output implements Flushable {
   private get bytes(): Buffer {
     return (this.buffer as OutBuffer).bytes;
   }
-}
-
-function encode(out: Buffer, from: number, fields: readonly string[]): number {
-  let at = from;
-  for (let i = 0; i < fields.length; i += 2) at = encodeField(out, at, fields[i] as string, fields[i + 1] as string);
-  return at;
 }

@@ -1,6 +1,7 @@
 /** Cuts what an HTTP/2 connection receives into frames (RFC 9113 section 4), whatever it is read in. DATA goes on as it comes, other frames as a whole. */
-import * as h2 from '../../codec/h2-frames.ts';
+
 import type { PooledBuffer } from '../../io/buffers.ts';
+import * as h2 from './frames.ts';
 
 export interface FrameOwner {
   /** A header is read. Below 0: go on; else the error that ends the connection. */
@@ -11,7 +12,8 @@ export interface FrameOwner {
   onDataFrame(): void;
   /** A part of it; `last`: its last one. Ownership as in WireOwner.onBytes. */
   onDataBytes(bytes: Buffer, from: number, end: number, pooled: PooledBuffer | null, last: boolean): void;
-  onFrameError(error: number): void;
+  /** Ends the connection for an error of it (section 5.4.1). */
+  fail(error: number): void;
 }
 
 export class FrameReader {
@@ -34,8 +36,8 @@ export class FrameReader {
     this.owner = owner;
   }
 
-  read(bytes: Buffer, end: number, pooled: PooledBuffer | null): void {
-    let at = 0;
+  read(bytes: Buffer, from: number, end: number, pooled: PooledBuffer | null): void {
+    let at = from;
     while (at < end && !this.stopped) {
       if (this.dataLeft > 0) {
         const to = Math.min(end, at + this.dataLeft);
@@ -49,6 +51,7 @@ export class FrameReader {
 
   stop(): void {
     this.stopped = true;
+    this.dataLeft = 0;
     this.payload = null;
   }
 
@@ -66,7 +69,7 @@ export class FrameReader {
     const { length, owner } = this;
     const error = length > h2.MAX_FRAME_BYTES ? h2.FRAME_SIZE_ERROR : owner.onFrameHeader();
     if (error >= 0) {
-      owner.onFrameError(error);
+      owner.fail(error);
       return end;
     }
     if (this.type === h2.DATA && (this.flags & h2.PADDED) === 0) {
