@@ -35,7 +35,7 @@ fuzz: build ## our HTTP/1.1 parsers beside llhttp, guided by coverage (ARGS="--s
 bench: build ## measure beside nginx, HAProxy, Envoy and @fastify/http-proxy (ARGS=--quick for the short form)
 	@node e2e/bench/main.ts $(ARGS)
 
-soak: build ## full load of every protocol for ten minutes; what resident memory does (ARGS="--minutes 2")
+soak: build ## full load of every protocol for ten minutes; fails when memory grows or a request is lost (ARGS="--minutes 2")
 	@node e2e/soak/main.ts $(ARGS)
 
 cluster: build ## start the local cluster and keep it until Ctrl-C

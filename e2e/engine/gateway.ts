@@ -20,6 +20,10 @@ export interface RunningGateway {
 export interface GatewayOptions {
   /** PEM; HTTPS as well, where given. */
   readonly certificate?: { readonly chain: string; readonly key: string };
+  /** 1 when absent. */
+  readonly workers?: number;
+  /** Of the configuration, beside what is there anyway. */
+  readonly objects?: readonly object[];
   /** Of the data plane. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -28,7 +32,7 @@ export interface GatewayOptions {
 export async function startGateway(
   backend: number,
   calls: number,
-  { certificate, env = {} }: GatewayOptions = {},
+  { certificate, workers = 1, objects: more = [], env = {} }: GatewayOptions = {},
 ): Promise<RunningGateway> {
   const programs = new Programs();
   const dir = mkdtempSync(join(tmpdir(), 'tidegate-engine-'));
@@ -45,13 +49,14 @@ export async function startGateway(
         { name: 'plain', backends: [{ name: 'plain' }] },
       ],
     }),
+    ...more,
   ];
   writeFileSync(join(files, 'gateway.yaml'), objects.map((object) => JSON.stringify(object)).join('\n---\n'));
   const [http = 0, h2c = 0, https = 0] = await freePorts(3);
   await startController({ programs, dir, files });
   throwIfRefused(dir);
   const { program, readyUrl } = await startDataPlane({
-    ...{ programs, dir, port: http, workers: 1, accessLog: 'off' },
+    ...{ programs, dir, port: http, workers, accessLog: 'off' },
     env: {
       TIDEGATE_H2C_PORT: String(h2c),
       ...(certificate === undefined ? {} : { TIDEGATE_HTTPS_PORT: String(https) }),
@@ -86,6 +91,6 @@ function secret(name: string, { chain, key }: { chain: string; key: string }): o
   };
 }
 
-function kind(name: string, metadataName: string, spec: object): object {
+export function kind(name: string, metadataName: string, spec: object): object {
   return { apiVersion: 'tidegate.dev/v1alpha1', kind: name, metadata: { name: metadataName, namespace: 'test' }, spec };
 }

@@ -1,13 +1,9 @@
 /** SIGTERM under load: whatever a client had begun is answered, in every protocol; what it begins after being told to go elsewhere is its own. */
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import http2 from 'node:http2';
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Client,
@@ -20,6 +16,7 @@ import {
 } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WebSocketServer } from 'ws';
+import { selfSigned } from './certificate.ts';
 import { type RunningGateway, startGateway } from './gateway.ts';
 
 /** How long new connections are accepted after the signal. */
@@ -59,7 +56,7 @@ beforeAll(async () => {
     ),
   );
   gateway = await startGateway((backend.address() as AddressInfo).port, callsPort, {
-    certificate: certificate(),
+    certificate: selfSigned('sigterm.test'),
     env: { TIDEGATE_DRAIN_GRACE_MS: String(GRACE_MS), TIDEGATE_DRAIN_STREAMS_MS: '1000' },
   });
 }, 60_000);
@@ -70,21 +67,6 @@ afterAll(async () => {
   backend.closeAllConnections();
 });
 
-function certificate(): { chain: string; key: string } {
-  const dir = mkdtempSync(path.join(tmpdir(), 'tidegate-sigterm-'));
-  const make = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
-  execFileSync('openssl', [...make, '-subj', '/CN=sigterm.test', '-keyout', 'key', '-out', 'crt'], {
-    stdio: 'pipe',
-    cwd: dir,
-  });
-  const pem = {
-    chain: readFileSync(path.join(dir, 'crt'), 'utf8'),
-    key: readFileSync(path.join(dir, 'key'), 'utf8'),
-  };
-  rmSync(dir, { recursive: true });
-  return pem;
-}
-
 class Moved extends Error {}
 /** From here on no client connects to this gateway any more: its address is no longer among those of the Service. */
 let moved = false;
@@ -92,16 +74,20 @@ const done = new Map<string, number>();
 const lost: string[] = [];
 let repeated = 0;
 
+/** How often one request is sent again: each time its client was told to go elsewhere, and there is one gateway. */
+const MAX_REPEATS = 3;
+
 /** Asks until it would have to connect anew. */
 async function loop(name: string, ask: () => Promise<void>): Promise<void> {
-  for (;;) {
+  for (let repeats = 0; ; ) {
     try {
       await ask();
+      repeats = 0;
       done.set(name, (done.get(name) ?? 0) + 1);
     } catch (error) {
       if (error instanceof Moved) return;
       // A request that met a GOAWAY on its way: it was not looked at, and is sent again (RFC 9113 section 8.7). Mostly the client itself says so.
-      if (String(error).includes('REFUSED_STREAM')) {
+      if (String(error).includes('REFUSED_STREAM') && repeats++ < MAX_REPEATS) {
         repeated++;
         continue;
       }
