@@ -29,7 +29,7 @@ e2e: build ## start a real Kubernetes from its Go modules and run every scenario
 chaos: build ## backends killed, paused, slowed, … under load, without and with a policy (ARGS=--short for the short form)
 	@node e2e/chaos/main.ts $(ARGS)
 
-fuzz: build ## our HTTP/1.1 parsers beside llhttp, guided by coverage (ARGS="--seconds 600 --seed 7")
+fuzz: build ## our HTTP/1.1 parsers beside llhttp, guided by coverage; whole conversations beside nginx (ARGS="--seconds 600 --seed 7")
 	@node dataplane/fuzz/main.ts $(ARGS)
 
 bench: build ## measure beside nginx, HAProxy, Envoy and @fastify/http-proxy (ARGS=--quick for the short form)

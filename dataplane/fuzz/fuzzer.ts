@@ -27,6 +27,8 @@ export interface Report {
   readonly corpus: number;
   /** Of the source of codec and connection that ran. */
   readonly coveredCharacters: number;
+  /** Of those, what the inputs it began with had run. */
+  readonly coveredBySeeds: number;
   readonly outcomes: number;
   /** How many inputs neither refused, both, only we, only llhttp (we may have waited for the rest of what it refused). */
   readonly counts: { neither: number; both: number; onlyWe: number; onlyThey: number };
@@ -77,6 +79,7 @@ class Fuzzer {
   readonly #counts = { neither: 0, both: 0, onlyWe: 0, onlyThey: 0 };
   readonly #startedAtMs = Date.now();
   #executions = 0;
+  #coveredBySeeds = 0;
   #batch = MIN_BATCH;
 
   constructor(options: FuzzOptions) {
@@ -89,6 +92,7 @@ class Fuzzer {
     const { executions, forMs = Number.POSITIVE_INFINITY, onProgress, seeds } = this.#options;
     for (const input of seeds) this.#execute(input, [1]);
     this.#coverage.fresh(true);
+    this.#coveredBySeeds = this.#coverage.characters;
     let reported = 0;
     while (
       this.#executions < executions &&
@@ -114,6 +118,7 @@ class Fuzzer {
       tookMs: Date.now() - this.#startedAtMs,
       corpus: this.#corpus.length,
       coveredCharacters: this.#coverage.characters,
+      coveredBySeeds: this.#coveredBySeeds,
       outcomes: this.#outcomes.size,
       counts: { ...this.#counts },
       findings: this.#findings,
