@@ -49,6 +49,9 @@ function tidegateFiles(endpoints: Parameters<typeof backendAt>[0], { chain, key 
   return [backendAt(endpoints), ...documents.map((document) => `${JSON.stringify(document)}\n`)].join('---\n');
 }
 
+/** In Tidegate's order, so that nginx and HAProxy choose the same. What Envoy chooses has no setting. */
+const SUITES = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
+
 export function tlsPeers(certificate: Certificate): Peer[] {
   const { chain, key, both } = certificate;
   return [
@@ -63,6 +66,8 @@ export function tlsPeers(certificate: Certificate): Peer[] {
     ssl_certificate ${chain};
     ssl_certificate_key ${key};
     ssl_protocols TLSv1.3;
+    ssl_conf_command Ciphersuites ${SUITES};
+    ssl_prefer_server_ciphers on;
     location / {
       ${proxying}
     }
@@ -84,7 +89,7 @@ export function tlsPeers(certificate: Certificate): Peer[] {
       name: 'haproxy',
       about: '1 thread, TLS 1.3',
       needs: ['haproxy'],
-      start: (context) => startHaproxy(context, { bind: `ssl crt ${both} ssl-min-ver TLSv1.3` }),
+      start: (context) => startHaproxy(context, { bind: `ssl crt ${both} ssl-min-ver TLSv1.3 ciphersuites ${SUITES}` }),
     },
     {
       name: 'envoy',
