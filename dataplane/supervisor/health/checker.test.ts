@@ -1,6 +1,7 @@
 /** Probes at real servers that really fail. */
 import { once } from 'node:events';
 import http from 'node:http';
+import http2 from 'node:http2';
 import https from 'node:https';
 import net, { type AddressInfo } from 'node:net';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
@@ -210,7 +211,7 @@ test('HTTP: goes over TLS as requests do, with the same verification, and by new
   );
   const scene = new Scene();
   const trusting = (authority: string): Materials => ({ certificate: null, trust: certificates.trust(authority) });
-  const own = { tls: { serverName: 'api.test', trust: 'trust/backend/test/plain/ca' }, protocol: 'http2' as const };
+  const own = { tls: { serverName: 'api.test', trust: 'trust/backend/test/plain/ca' } };
   scene.watch(activeHealth(HTTP), [address], ID, own, trusting('ca'));
   await expect.poll(() => scene.count('success'), PATIENCE).toBeGreaterThan(1);
   scene.watch(activeHealth(HTTP), [address], ID, own, trusting('other'));
@@ -218,6 +219,66 @@ test('HTTP: goes over TLS as requests do, with the same verification, and by new
   expect(scene.lastOf(address)).toMatchObject({ result: 'connect', detail: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' });
   scene.watch(activeHealth(HTTP), [address], ID, own, trusting('ca'));
   await expect.poll(() => scene.unhealthy, PATIENCE).toEqual([]);
+});
+
+test('HTTP: a backend of HTTP/2 is asked by it, without TLS and over it', async () => {
+  const certificates = new TestCertificates();
+  cleanups.push(() => certificates.remove());
+  const pair = certificates.issue('server', ['DNS:api.test']);
+  const own = { tls: { serverName: 'api.test', trust: 'trust/backend/test/plain/ca' }, protocol: 'http2' as const };
+  const trust: Materials = { certificate: null, trust: certificates.trust('ca') };
+  const probe = { ...HTTP, host: 'a.example.com', headers: [{ name: 'X-Probe', value: 'yes' }] };
+  for (const secure of [false, true]) {
+    let status = 200;
+    const seen: http2.IncomingHttpHeaders[] = [];
+    const server = (secure ? http2.createSecureServer(pair) : http2.createServer()) as http2.Http2Server;
+    server.on('stream', (stream: http2.ServerHttp2Stream, headers) => {
+      seen.push(headers);
+      stream.on('error', () => {});
+      if (status === 0) {
+        stream.respond({ ':status': 200 });
+        stream.write('abc', () => stream.session?.destroy());
+        return;
+      }
+      stream.respond({ ':status': status });
+      stream.end('fine');
+    });
+    const address = await listen(server as unknown as net.Server);
+    const scene = new Scene();
+    scene.watch(
+      activeHealth(probe),
+      [address],
+      ID,
+      secure ? own : { protocol: 'http2' },
+      secure ? trust : NO_MATERIALS,
+    );
+    await expect.poll(() => scene.count('success'), PATIENCE).toBeGreaterThan(2);
+    expect(scene.told).toEqual([]);
+    expect(seen[0]).toMatchObject({
+      ':method': 'GET',
+      ':path': '/healthz',
+      ':scheme': secure ? 'https' : 'http',
+      ':authority': 'a.example.com',
+      'x-probe': 'yes',
+    });
+    status = 503;
+    await expect.poll(() => scene.unhealthy, PATIENCE).toEqual([address]);
+    expect(scene.lastOf(address)).toMatchObject({ result: 'status', detail: '503' });
+    status = 204;
+    await expect.poll(() => scene.unhealthy, PATIENCE).toEqual([]);
+    status = 0;
+    await expect.poll(() => scene.unhealthy, PATIENCE).toEqual([address]);
+    expect(scene.lastOf(address).result).toBe('protocol');
+  }
+});
+
+test('HTTP: by HTTP/2, a server that knows only HTTP/1.1 and a closed port fail, each in its own way', async () => {
+  const address = await serve((_request, response) => response.end());
+  const scene = new Scene();
+  scene.watch(activeHealth(HTTP), [address, '127.0.0.1:1'], ID, { protocol: 'http2' });
+  await expect.poll(() => scene.unhealthy.length, PATIENCE).toBe(2);
+  expect(scene.lastOf(address).result).toBe('protocol');
+  expect(scene.lastOf('127.0.0.1:1')).toMatchObject({ result: 'connect', detail: 'ECONNREFUSED' });
 });
 
 test('gRPC: goes over TLS as requests do, with the same verification', async () => {

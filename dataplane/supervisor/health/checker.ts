@@ -39,7 +39,7 @@ export interface CheckedEndpoint {
 
 /** With what it was made of. */
 interface BackendTransport extends ProbeTransport {
-  readonly of: Pick<BackendResource, 'tls' | 'proxyProtocol'>;
+  readonly of: Pick<BackendResource, 'protocol' | 'tls' | 'proxyProtocol'>;
   readonly materials: Materials;
 }
 
@@ -181,17 +181,17 @@ export class HealthChecker implements Observer {
 
 /** The one there was where nothing has changed, and also where the new certificates can't be used: workers go on with theirs, too. */
 function transportOf(
-  { tls, proxyProtocol }: BackendResource,
+  { protocol, tls, proxyProtocol }: BackendResource,
   materials: Materials,
   before: BackendTransport | null,
 ): BackendTransport {
-  const of = { ...(tls !== undefined && { tls }), ...(proxyProtocol !== undefined && { proxyProtocol }) };
+  const of = { protocol, ...(tls !== undefined && { tls }), ...(proxyProtocol !== undefined && { proxyProtocol }) };
   if (before !== null && sameMaterials(before.materials, materials) && isDeepStrictEqual(before.of, of)) return before;
-  const plain = { of, materials, dialer: null, tls: null };
-  if (tls === undefined && proxyProtocol === undefined) return plain;
+  const plain = { of, materials, protocol, dialer: null, tls: null };
+  if (tls === undefined && proxyProtocol === undefined && protocol === 'http1') return plain;
   try {
     const settings = tls === undefined ? null : createTlsSettings(tls, materials);
-    return { of, materials, tls: settings, dialer: createDialer({ ...of, protocol: 'http1' }, materials) };
+    return { of, materials, protocol, tls: settings, dialer: createDialer(of, materials) };
   } catch {
     return before ?? plain;
   }

@@ -1,5 +1,6 @@
 /** One question to one endpoint: does it serve? Each kind is a module of its own, loaded when a backend first asks for it. */
 import type { ActiveHealth } from '../../snapshot/backend/health.ts';
+import type { BackendProtocol } from '../../snapshot/backend/transport.ts';
 import type { Dialer } from '../../upstream/dial/dialer.ts';
 import type { TlsSettings } from '../../upstream/dial/tls-settings.ts';
 
@@ -35,8 +36,9 @@ export interface ProbeTarget {
 
 /** How the backend is connected to. */
 export interface ProbeTransport {
-  /** Speaks HTTP/1.1. Null: plain TCP. */
+  /** Speaks the backend's protocol. Null: HTTP/1.1 over plain TCP. */
   readonly dialer: Dialer | null;
+  readonly protocol: BackendProtocol;
   /** Null: no TLS. */
   readonly tls: TlsSettings | null;
 }
@@ -46,6 +48,9 @@ type Settings = ActiveHealth['probe'];
 export async function openProbe(settings: Settings, target: ProbeTarget, transport: ProbeTransport): Promise<Probe> {
   switch (settings.kind) {
     case 'http':
+      if (transport.protocol === 'http2' && transport.dialer !== null) {
+        return (await import('./http2-probe.ts')).openHttp2Probe(settings, target, transport.dialer);
+      }
       return (await import('./http-probe.ts')).openHttpProbe(settings, target, transport.dialer);
     case 'tcp':
       return (await import('./tcp-probe.ts')).openTcpProbe(target);

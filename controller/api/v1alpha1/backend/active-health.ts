@@ -50,7 +50,7 @@ const http = z
       .describe('What a healthy endpoint answers, one of these. Default 200-299. Redirects are not followed.'),
   })
   .describe(
-    'A request by HTTP/1.1, over TLS where the backend has it. Of the response the status counts; its first 64 KiB are read.',
+    'A request by the protocol of the backend, over TLS where it has it. Of the response the status counts; its first 64 KiB are read.',
   );
 
 const grpc = z
