@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import type { CompiledRule } from '../pipeline/chain.ts';
 import { type Downstream, Exchange } from '../pipeline/exchange.ts';
 import { Headers } from '../pipeline/headers.ts';
+import type { TlsPeer } from '../pipeline/tls-peer.ts';
 import { ruleFixture } from '../snapshot/fixtures.ts';
 import { type AccessLogOptions, createLineFormat } from './access-log.ts';
 import { LineBatch } from './line-batch.ts';
@@ -20,7 +21,7 @@ function exchange(path: string, query?: string, fields: string[] = [], host = 'a
     'HTTP/1.1',
     new Headers(fields),
     '10.0.0.1',
-    {} as Downstream,
+    { tls: null } as Downstream,
     1000,
   );
 }
@@ -110,6 +111,33 @@ test('what is not known is left out, and the query unless asked for', () => {
   const withQuery = lineFormat({ query: true, epochMs: () => EPOCH_MS });
   expect(parsed(withQuery(exchange('/', 'a="b"'), 1000)).query).toBe('a="b"');
   expect(parsed(withQuery(exchange('/'), 1000))).not.toHaveProperty('query');
+});
+
+test('a request over TLS says so, and who showed which certificate', () => {
+  const over = (tls: Partial<TlsPeer>): Record<string, unknown> => {
+    const e = exchange('/');
+    const peer: TlsPeer = { serverName: 'api.example.com', version: 'TLSv1.3', certificate: null, ...tls };
+    Object.assign(e, { downstream: { tls: peer } });
+    return parsed(format(e, 1000));
+  };
+  const plain = parsed(format(exchange('/'), 1000));
+  for (const name of ['tlsVersion', 'serverName', 'clientSubject']) expect(plain).not.toHaveProperty(name);
+  expect(over({})).toMatchObject({ client: '10.0.0.1', tlsVersion: 'TLSv1.3', serverName: 'api.example.com' });
+  expect(over({ serverName: '', version: 'TLSv1.2' })).not.toHaveProperty('serverName');
+  const certificate = {
+    subject: `CN="\u00e9",O=${'\u0001'.repeat(2000)}`,
+    commonName: '',
+    dnsNames: [],
+    uris: [],
+    emails: [],
+    spiffeId: 'spiffe://a/b',
+    fingerprint: 'ab'.repeat(32),
+  };
+  expect(over({ certificate })).toMatchObject({
+    clientSubject: certificate.subject.slice(0, 512),
+    clientSpiffeId: 'spiffe://a/b',
+    clientFingerprint: certificate.fingerprint,
+  });
 });
 
 test('whatever a client sends, a line is one line of JSON that says exactly that', () => {

@@ -5,6 +5,7 @@
  */
 import type { CompiledRule } from '../pipeline/chain.ts';
 import type { Exchange } from '../pipeline/exchange.ts';
+import type { TlsPeer } from '../pipeline/tls-peer.ts';
 
 export interface AccessLogOptions {
   readonly query: boolean;
@@ -42,6 +43,7 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): WriteLin
       code,
       fallback,
       wouldRefuse,
+      downstream: { tls },
     } = exchange;
     const consumer = exchange.identity === null ? '' : exchange.identity.consumer;
     const userAgent = exchange.headers.get('user-agent');
@@ -59,7 +61,8 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): WriteLin
       fallback.length +
       wouldRefuse.length +
       (userAgent === undefined ? 0 : userAgent.length) +
-      (asked === undefined ? 0 : asked.length);
+      (asked === undefined ? 0 : asked.length) +
+      (tls === null ? 0 : tlsCharacters(tls));
     const into = sink.reserve(MAX_FIXED + characters * MAX_ESCAPED + origin.length + target.length);
     let at = putBytes(into, sink.used, opening(endMs));
     at = putText(into, at, requestId);
@@ -97,6 +100,7 @@ export function createLineFormat({ query, epochMs }: AccessLogOptions): WriteLin
     at = putBytes(into, at, target);
     at = putBytes(into, at, CLIENT);
     at = putText(into, at, clientAddress);
+    if (tls !== null) at = putTls(into, at, tls);
     if (consumer !== '') {
       at = putBytes(into, at, CONSUMER);
       at = putText(into, at, consumer);
@@ -139,6 +143,11 @@ const UPSTREAM = ascii(',"upstreamMs":');
 const ATTEMPTS = ascii(',"attempts":');
 const GRPC_STATUS = ascii(',"grpcStatus":');
 const CLIENT = ascii(',"client":"');
+const TLS_VERSION = ascii('","tlsVersion":"');
+const SERVER_NAME = ascii('","serverName":"');
+const CLIENT_SUBJECT = ascii('","clientSubject":"');
+const CLIENT_SPIFFE_ID = ascii('","clientSpiffeId":"');
+const CLIENT_FINGERPRINT = ascii('","clientFingerprint":"');
 const CONSUMER = ascii('","consumer":"');
 const CODE = ascii('","code":"');
 const FALLBACK = ascii('","fallback":"');
@@ -147,7 +156,7 @@ const USER_AGENT = ascii('","userAgent":"');
 const CLOSING = ascii('"}\n');
 
 /** More than all of the above with time and numbers (of at most 25 characters). */
-const MAX_FIXED = 512;
+const MAX_FIXED = 640;
 /** Characters of one character escaped. */
 const MAX_ESCAPED = 6;
 
@@ -156,6 +165,25 @@ function addOrigin(origins: WeakMap<CompiledRule, Buffer>, rule: CompiledRule): 
   const text = ascii(`,"route":"${escaped(`${namespace}/${route}`)}","rule":"${escaped(name)}"`);
   origins.set(rule, text);
   return text;
+}
+
+/** Of a client's distinguished name or URI, which it chose, no more than so many characters. */
+const MAX_NAME = 512;
+
+function tlsCharacters({ serverName, version, certificate }: TlsPeer): number {
+  const own = serverName.length + version.length;
+  return certificate === null ? own : own + 2 * MAX_NAME + certificate.fingerprint.length;
+}
+
+/** A certificate is in the line wherever one was verified, whether or not a policy asks who it is. */
+function putTls(into: Buffer, from: number, { serverName, version, certificate }: TlsPeer): number {
+  let at = putText(into, putBytes(into, from, TLS_VERSION), version);
+  if (serverName !== '') at = putText(into, putBytes(into, at, SERVER_NAME), serverName);
+  if (certificate === null) return at;
+  const { subject, spiffeId, fingerprint } = certificate;
+  if (subject !== '') at = putText(into, putBytes(into, at, CLIENT_SUBJECT), subject.slice(0, MAX_NAME));
+  if (spiffeId !== '') at = putText(into, putBytes(into, at, CLIENT_SPIFFE_ID), spiffeId.slice(0, MAX_NAME));
+  return putText(into, putBytes(into, at, CLIENT_FINGERPRINT), fingerprint);
 }
 
 interface Target {
