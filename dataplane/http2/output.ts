@@ -1,4 +1,4 @@
-/** What an HTTP/2 connection writes: frames of one turn joined into one write, whichever stream they are of. */
+/** What an HTTP/2 connection writes: frames of one round of the event loop joined into one write (io/turn.ts), whichever stream they are of. */
 import * as h2 from '../codec/http2/frames.ts';
 import { type Flushable, flushLater } from '../io/turn.ts';
 import type { Wire } from '../io/wire.ts';

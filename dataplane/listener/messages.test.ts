@@ -11,6 +11,7 @@ import {
   TestProxy,
   type TestProxySettings,
 } from '../engine.fixture.ts';
+import { Headers } from '../pipeline/headers.ts';
 
 const running: { close(): Promise<void> }[] = [];
 afterEach(async () => {
@@ -239,4 +240,17 @@ describe('Forwarded', () => {
     );
     expect(broken.exchanges[0]).toMatchObject({ clientAddress: '127.0.0.1' });
   });
+});
+
+test('an answer that breaks off at once shows the client what there is of it', async () => {
+  const gateway = await proxy(null, {
+    handler: ({ downstream }) => {
+      downstream.writeHead(200, new Headers(['x-begun', 'yes']), 10);
+      downstream.write(Buffer.from('half'), null);
+      downstream.abort();
+    },
+  });
+  const client = await gateway.client();
+  client.send(GET);
+  expect(await client.close()).toMatch(/^HTTP\/1\.1 200 .*x-begun: yes.*\r\n\r\nhalf$/s);
 });
