@@ -28,6 +28,9 @@ export function startChild(
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  // Also where it is asked twice to stop, or fails: nobody else would end a child of another group.
+  const abandon = (): void => void child.kill('SIGKILL');
+  process.once('exit', abandon);
   const words: string[] = [];
   const keep = (text: string): void => {
     words.push(text);
@@ -44,7 +47,10 @@ export function startChild(
       keep(error.message);
       resolve(1);
     });
-    child.once('close', (code) => resolve(code));
+    child.once('close', (code) => {
+      process.off('exit', abandon);
+      resolve(code);
+    });
   });
   return { name, exited, stop: (graceMs) => stop(child, exited, graceMs), lastWords: () => words.join('\n') };
 }

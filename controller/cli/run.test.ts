@@ -111,3 +111,18 @@ function runExamples(backend: number) {
   });
   return runFolder(Object.fromEntries(files), cleanUp);
 }
+
+test('asked twice to stop, it ends at once, and its two programs with it', { timeout: 60_000 }, async () => {
+  const { admin, controller, interruptTwice } = await runFolder({}, cleanUp);
+  const answers = async (base: string): Promise<boolean> => {
+    try {
+      await (await fetch(`${base}/healthz`, { signal: AbortSignal.timeout(2000) })).body?.cancel();
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  expect([await answers(admin), await answers(controller)]).toEqual([true, true]);
+  expect(await interruptTwice()).toBe(130);
+  await expect.poll(async () => [await answers(admin), await answers(controller)]).toEqual([false, false]);
+});

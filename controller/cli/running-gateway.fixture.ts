@@ -16,6 +16,8 @@ export interface RunningGateway {
   readonly controller: string;
   /** Puts a file in place in one step. */
   write(file: string, text: string): void;
+  /** Ctrl-C, and again at once; resolves with the exit code. */
+  interruptTwice(): Promise<number | null>;
 }
 
 /** `files` by name. What is started is ended by what is added to `cleanUp`, called in reverse. */
@@ -35,7 +37,7 @@ export async function runFolder(
   const [gateway, admin, controller] = await freePorts(3);
   const ports = ['--port', gateway, '--admin-port', admin, '--controller-port', controller].map(String);
   const child = start('run', folder, ...ports, '--workers', '2', '--state', path.join(root, 'state'));
-  const ended = new Promise((resolve) => child.once('close', resolve));
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
   cleanUp.push(async () => {
     child.kill('SIGTERM');
     await ended;
@@ -51,7 +53,13 @@ export async function runFolder(
     child.once('close', () => reject(new Error(text)));
   });
   const at = (port: number | undefined) => `http://127.0.0.1:${port}`;
-  return { folder, base: at(gateway), admin: at(admin), controller: at(controller), write };
+  const interruptTwice = (): Promise<number | null> => {
+    child.kill('SIGINT');
+    // Two of a kind could become one.
+    child.kill('SIGTERM');
+    return ended;
+  };
+  return { folder, base: at(gateway), admin: at(admin), controller: at(controller), write, interruptTwice };
 }
 
 /** Any other command, to its end. */
